@@ -1,6 +1,7 @@
 //! A store within a program: records are sent, made durable, and counted by the topic's offsets.
 use mq::api::{NewTopic, Store};
 
+#[allow(missing_docs, reason = "an example")]
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = tempfile::tempdir()?;
     let store = Store::open(scratch.path().join("store"))?;

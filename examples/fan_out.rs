@@ -1,6 +1,7 @@
 //! Fan-out: threads share one producer, and each waits until its record is durable. They share the syncs.
 use mq::api::{NewTopic, RecordRef, Store};
 
+#[allow(missing_docs, reason = "an example")]
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = tempfile::tempdir()?;
     let store = Store::open(scratch.path().join("store"))?;

@@ -40,7 +40,28 @@ prepare() {
   fi
 }
 
-# sabotage NAME FILE OLD NEW TEST FILTER: TEST is a test binary, or "lib".
+# Which binary has a family of tests: sets `which` (for cargo) and `prefix` (of its tests' names).
+find_family() {
+  local family=$1 path
+  which=() prefix=
+  if [[ $family == lib ]]; then
+    which=(--lib)
+  elif [[ -f $root/tests/$family/main.rs ]]; then
+    which=(--test "$family")
+  else
+    for path in "$root"/tests/*/"$family"{.rs,/mod.rs}; do
+      path=${path#"$root/tests/"}
+      if [[ -f $root/tests/$path && -f $root/tests/${path%%/*}/main.rs ]]; then
+        which+=(--test "${path%%/*}")
+        prefix=$family::
+      fi
+    done
+  fi
+  ((${#which[@]} == 1 || ${#which[@]} == 2))
+}
+
+# sabotage NAME FILE OLD NEW FAMILY FILTER: FAMILY is a module of a test runner (tests/*/FAMILY.rs or
+# tests/*/FAMILY/), a whole runner (tests/FAMILY/main.rs), or "lib".
 sabotage() {
   local name=$1 file=$2 old=$3 new=$4 test=$5 filter=$6
   if [[ $check ]]; then
@@ -48,6 +69,10 @@ sabotage() {
     places=$(OLD=$old perl -0777 -ne 'my $n = () = /\Q$ENV{OLD}\E/g; print $n' "$root/$file") || places=none
     if [[ $places != 1 ]]; then
       echo "ERROR   $name: the patch of $file applies in ${places:-0} places, not 1"
+      errors=$((errors + 1))
+    fi
+    if ! find_family "$test"; then
+      echo "ERROR   $name: not one family of tests is named $test"
       errors=$((errors + 1))
     fi
     return 0
@@ -63,8 +88,13 @@ sabotage() {
     return 0
   fi
   touch "$path"
-  local which=(--test "$test")
-  [[ $test == lib ]] && which=(--lib)
+  local which prefix
+  if ! find_family "$test"; then
+    echo "ERROR   $name: not one family of tests is named $test"
+    errors=$((errors + 1))
+    cp "$root/$file" "$path"
+    return 0
+  fi
   local cargo=(cargo test --quiet --manifest-path "$work/tree/Cargo.toml" --target-dir "$work/target" "${which[@]}")
   if ! "${cargo[@]}" --no-run >"$log" 2>&1; then
     echo "ERROR   $name: does not build: $(grep -m1 '^error' "$log")"
@@ -72,19 +102,23 @@ sabotage() {
     cp "$root/$file" "$path"
     return 0
   fi
+  # Those of the family that the filter lets through.
+  local tests
+  mapfile -t tests < <("${cargo[@]}" -- --list "$filter" 2>/dev/null | sed -n "s/^\($prefix.*\): test$/\1/p")
+  if ((${#tests[@]} == 0)); then
+    echo "ERROR   $name: $test has no test '$filter'"
+    errors=$((errors + 1))
+    cp "$root/$file" "$path"
+    return 0
+  fi
   local status=0
-  timeout 300 "${cargo[@]}" -- "$filter" >"$log" 2>&1 || status=$?
+  timeout 300 "${cargo[@]}" -- --exact "${tests[@]}" >"$log" 2>&1 || status=$?
   if ((status == 124)); then
     echo "ERROR   $name: neither green nor red after 300 s ($test $filter)"
     errors=$((errors + 1))
   elif ((status == 0)); then
-    if grep -q '^running 0 tests' "$log" && ! grep -q '^running [1-9]' "$log"; then
-      echo "ERROR   $name: $test has no test '$filter'"
-      errors=$((errors + 1))
-    else
-      echo "MISSED  $name ($test $filter)"
-      missed=$((missed + 1))
-    fi
+    echo "MISSED  $name ($test $filter)"
+    missed=$((missed + 1))
   else
     echo "caught  $name ($test $filter)"
     caught=$((caught + 1))
@@ -138,12 +172,12 @@ sabotage "creators lock a partition's replicas in the order of the assignment" \
   src/lifecycle/new_replica.rs \
   '    plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));' \
   '    plans.sort_by(|a, b| a.tp.cmp(&b.tp));' \
-  cluster_topics creators_of_one_topic
+  topics creators_of_one_topic
 
 sabotage "a deletion forgets what the topic had retired" src/lifecycle/topics.rs \
   'retired.map(|gone| (gone.partition, gone.broker, gone.uuid))' \
   'retired.take(0).map(|gone| (gone.partition, gone.broker, gone.uuid))' \
-  cluster_topics a_reassignment_is_begun
+  topics a_reassignment_is_begun
 
 sabotage "who uses a topic first does not sync its name" src/partition/dir_sync.rs \
   'if known >= version {' 'if known >= version || version < u64::MAX {' \
@@ -164,7 +198,7 @@ sabotage "a commit leaves no note" src/partition/append/committer.rs \
 
 sabotage "a rescue that died is not done again" src/partition/recovery/decision.rs \
   'open_sync || found.copy_begun;' 'open_sync;' \
-  lib recovery_decision
+  lib recovery::decision
 
 # --- locks
 
@@ -251,11 +285,11 @@ sabotage "a boot id counts for nothing" src/partition/recovery/replica_recovery.
 
 sabotage "a sync of offsets leaves no note" src/group/offsets_sync.rs \
   'if self.write(durable, len).is_err() {' 'if self.write(durable, 0).is_err() {' \
-  groups_sync a_
+  shared_sync a_
 
 sabotage "a note left by a sync of offsets is not looked at" src/group/offsets_sync.rs \
   'if found.is_some_and(|note| note.at_work > 0) {' 'if found.is_some_and(|note| note.at_work == u64::MAX) {' \
-  groups_sync a_
+  shared_sync a_
 
 sabotage "a lost note of a sync of offsets is none" src/group/offsets_sync.rs \
   'let made = write_note(store, &*file, 0, len)' 'let made = write_note(store, &*file, 0, len.min(0))' \
@@ -263,11 +297,11 @@ sabotage "a lost note of a sync of offsets is none" src/group/offsets_sync.rs \
 
 sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.rs \
   'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
-  groups_sync those_who_commit_at_once
+  shared_sync those_who_commit_at_once
 
 sabotage "notes of other logs stay" src/group/held.rs \
   'offsets_sync::remove_notes(&self.guard, Some(&own_note))?;' 'let _ = offsets_sync::remove_notes;' \
-  groups_sync what_is_left
+  shared_sync what_is_left
 
 # --- bounds
 
@@ -283,7 +317,7 @@ sabotage "damage without a page is cut" src/log/recovery.rs \
                 && sound_behind' \
   'if from.durable.is_none() && base == Offset::MAX
                 && sound_behind' \
-  lib storage
+  lib log::tests
 
 sabotage "what is below durable is cut" src/log/recovery.rs \
   'if start.position > len {' 'if start.position > len && len == u64::MAX {' \
@@ -302,7 +336,7 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/handover.rs \
   'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();' \
   'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0;' \
-  groups members_come
+  members members_come
 
 sabotage "an evictor does not probe again" src/group/membership.rs \
   'if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *reading {' \
@@ -317,22 +351,22 @@ sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
 sabotage "a commit may go back" src/group/membership/commits.rs \
   'committed.is_none_or(|committed| committed.offset <= entry.offset)' \
   'committed.is_none_or(|committed| committed.offset <= i64::MAX - entry.offset)' \
-  groups_stopped writes_nothing_old
+  paused_members writes_nothing_old
 
 sabotage "a file that is opened later is taken for the one that was put" src/group/held.rs \
   '        self.guard.step()?;
         Ok(open)' '        Ok(open)' \
-  groups_stopped writes_nothing_old
+  paused_members writes_nothing_old
 
 sabotage "partitions wait for the command that works on another" src/cli/consume/exec.rs \
   'session.works_on(Some(self.generation));' '' \
   exec partitions_move
 
-sabotage "a producer does not wait for its syncs" src/client/delivery.rs \
+sabotage "a producer does not wait for its syncs" src/client/delivery/shared.rs \
   'const ROLLS_AHEAD_MAX: u32 = 4;' 'const ROLLS_AHEAD_MAX: u32 = 40_000;' \
-  faults faults_of_the_machine
+  machine faults_of_the_machine
 
-sabotage "a count of flush.messages waits for flush.ms" src/client/delivery.rs \
+sabotage "a count of flush.messages waits for flush.ms" src/client/delivery/shared.rs \
   'let is_urgent = ticket.is_some() || is_count_reached(configs, &appended);' \
   'let is_urgent = ticket.is_some();' \
   promises a_count_of_flush_messages
@@ -346,14 +380,14 @@ sabotage "who takes over does not read what is committed" src/client/group_sessi
   '        self.member.refresh_offsets()?;
         if self.options.to_end {' \
   '        if self.options.to_end {' \
-  groups members_come
+  members members_come
 
 sabotage "who starts a partition commits nothing" src/client/group_session/membership_thread/handover.rs \
   'if self.options.commit != CommitWhen::Never {
                 let starts' \
   'if self.options.commit == CommitWhen::OnExit {
                 let starts' \
-  groups starting_at_the_end
+  members starting_at_the_end
 
 sabotage "a torn line counts" src/group/offsets_line.rs \
   'if crc != format!("{:08x}", crc32fast::hash(text)).as_bytes() {' \
@@ -367,21 +401,21 @@ sabotage "the line of a broken holder counts" src/group/offsets_state.rs \
 
 sabotage "who takes the lock leaves no mark" src/group/held.rs \
   'if last < guard.n() {' 'if last < guard.n() && guard.n() == u64::MAX {' \
-  groups_takeover taken_over
+  takeover taken_over
 
 sabotage "a commit does not look whether its lock is still there" src/group/held.rs \
   '            Err(_) => Err(Error::lost_lock(format!(' \
   '            Err(_) if n < u64::MAX => Ok(()),
             Err(_) => Err(Error::lost_lock(format!(' \
-  groups_takeover taken_over
+  takeover taken_over
 
 sabotage "a commit is not synced" src/group/offsets_sync.rs \
   '        log.sync_data()?;' '' \
-  groups_log stopped_in_a_commit
+  offsets_log stopped_in_a_commit
 
 sabotage "the name of offsets.log is not synced" src/group/held.rs \
   'dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;' 'let _ = dir;' \
-  groups_log stopped_in_the_first_commit
+  offsets_log stopped_in_the_first_commit
 
 sabotage "a watcher that slept goes on" src/group/membership.rs \
   'if seen.reading != reading || slept {' 'if seen.reading != reading || (slept && now.is_zero()) {' \
@@ -389,15 +423,15 @@ sabotage "a watcher that slept goes on" src/group/membership.rs \
 
 sabotage "a static member loses its partitions at once" src/group/membership.rs \
   'reading == HeartbeatReading::Dead && member.instance_id.is_none();' 'reading == HeartbeatReading::Dead;' \
-  groups a_static_member
+  members a_static_member
 
 sabotage "what a pipe's reader did not take is committed" src/cli/consume/marks.rs \
   'unread().unwrap_or(0)' 'unread().map_or(0, |_| 0)' \
-  groups pipe
+  members pipe
 
 sabotage "who was taken for dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
-  groups_session taken_for_dead
+  session taken_for_dead
 
 sabotage "a reset does not look for members" src/group/living.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
@@ -422,12 +456,12 @@ sabotage "the high watermark does not wait for who joins" src/partition/replicat
 sabotage "a producer at work gives up at once where all brokers are down" src/client/replicated.rs \
   'self.met_daemon = self.met_daemon || self.liveness.any_alive(partition);' \
   'self.met_daemon = self.liveness.any_alive(partition);' \
-  cluster outages
+  operations outages
 
 sabotage "a copy of a log directory is taken for the moved one" src/store/brokers/log_dir.rs \
   'Ok(claimed && claim_at(&registered_path(store, file))?.is_none())' \
   'Ok(claimed)' \
-  cluster moved
+  operations moved
 
 sabotage "a batch is sent again unasked" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \
@@ -615,7 +649,7 @@ sabotage "an append does not ask whether its file has a name" src/disk/os/file.r
 
 sabotage "a look misses a proof that came into its place meanwhile" src/lifecycle/strays.rs \
   '&& !store::is_deleted(store, topic_id, uuid)?' '' \
-  looks a_deletion_under_way
+  observer a_deletion_under_way
 
 sabotage "a part of the watcher sleeps over what it was given" src/disk/watch/shared.rs \
   'is_some_and(Part::has_something) {' 'is_some_and(|part| part.sleeps) {' \

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::proc::{Failure, Place, Score, is_long};
-use crate::sweep::thinned;
+use super::proc::{Failure, Place, Score, is_long};
+use super::sweep::thinned;
 
 const WORKERS: usize = 2;
 

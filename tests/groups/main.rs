@@ -1,27 +1,17 @@
-//! Groups of many members: real processes that come, go, crash and hang.
-//!
-//! `MQ_LONG=1` runs each longer. The chaos holds the times to balance against what is promised, less
-//! the time in which the machine gave the test no turn; the others bound theirs generously, and
-//! `benches/takeover.sh` measures.
+//! Consumer groups: who owns which partition, and what is committed, whoever dies, stands still or comes
+//! back; and what an administrator does with offsets.
 
-#[path = "../common/cli.rs"]
-mod cli;
-#[path = "../common/tally.rs"]
-mod tally;
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
 
-mod balance;
-mod chaos;
-mod checker;
-mod doctored;
-mod history;
-mod job;
-mod join;
-mod member;
-mod pipe;
-mod recorder;
-mod statics;
-mod view;
+mod dead_members;
+mod members;
+mod offsets;
+mod offsets_log;
+mod paused_members;
+mod session;
+mod shared_sync;
+mod takeover;
 
-fn is_long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}
+use common::{cli, snapshot, sweep, tally};

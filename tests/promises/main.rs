@@ -1,11 +1,12 @@
 //! Promises that once did not hold, each as the history that broke it: what is acknowledged, shown
 //! and durable; configs that change under open programs; slow disks; killed rolls; leaderships;
 //! daemons with few descriptors; repairs; groups and commands; the library; thousands of partitions.
+//!
+//! A runner of its own for its size: it compiles and runs as long as another runner does.
 
-#[path = "../common/cli.rs"]
-mod cli;
-#[path = "../common/mounts.rs"]
-mod mounts;
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
 
 mod acks;
 mod apart;
@@ -14,6 +15,7 @@ mod configs;
 mod daemon_faults;
 mod daemons;
 mod descriptors;
+mod examples;
 mod groups;
 mod leaderships;
 mod library;
@@ -25,3 +27,5 @@ mod scripts;
 mod sessions;
 mod sharing;
 mod slow_disk;
+
+use common::{cli, mounts};

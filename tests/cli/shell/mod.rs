@@ -1,0 +1,21 @@
+//! The tools as a shell's user meets them: words on the command line, terminals, pipes that close,
+//! what is acknowledged when, and what is said when something is not as it should be.
+
+mod combinations;
+mod copies;
+mod delivery;
+mod each_topic;
+mod failures;
+mod json_input;
+mod lost_logs;
+mod lost_stores;
+mod messages;
+mod multi_line;
+mod origins;
+mod other_tools;
+mod outputs;
+mod selection;
+mod terminal;
+mod times;
+mod tips;
+mod words;

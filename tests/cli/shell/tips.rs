@@ -1,0 +1,242 @@
+//! Command lines that do not do what they seem to say, and what is said of them.
+
+use super::outputs::bash;
+use crate::cli::Shell;
+use crate::tally::Tally;
+
+/// Commands that are carried out, and noted; -q silences the note, not the command.
+#[test]
+fn what_is_taken_literally_is_noted() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    shell.consume(&["-e", "-g", "g", "t"]);
+    for (tool, args, out, note) in [
+        (
+            "mq-produce",
+            &["-H", "a: b", "-o", "%h[a: b]", "t"][..],
+            "",
+            "header 'a: b' has no =, so its value is null: say -H 'a=b'",
+        ),
+        (
+            "mq-consume",
+            &["-e", "-c", "1", "-f", "%{file}\\n", "t"],
+            "{file}\n",
+            "%{file} stands for the text {file}, since %{ is a literal brace; only mq-produce -k and -H",
+        ),
+        (
+            "mq-consume",
+            &["-e", "-c", "1", "-f", "%k%{json}\\n", "t"],
+            "{json}\n",
+            "a modifier follows a field: %v{json}",
+        ),
+        (
+            "mq-produce",
+            &["-o", "%{line}\\n", "t"],
+            "{line}\n",
+            "%{line} stands for the text {line}",
+        ),
+        (
+            "mq-groups",
+            &["reset", "g", "--to", "+0", "--yes"],
+            "",
+            "+0 counts from the log start; --by 0 moves forward",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"x\n");
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+        assert!(done.text().starts_with(out), "{args:?}: {}", done.text());
+        assert!(done.err.contains(note), "{args:?}: {}", done.err);
+        let quiet = shell.run(tool, &[args, &["-q"]].concat(), b"x\n");
+        assert_eq!((quiet.status, &*quiet.err), (0, ""), "{args:?}");
+    }
+    for (tool, args) in [
+        ("mq-produce", &["-H", "a=b:c", "t"][..]),
+        ("mq-consume", &["-e", "-f", "%v{json} %%{json}\\n", "t"]),
+        ("mq-topics", &["verify", "--deep", "t"]),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"x\n");
+        assert_eq!((done.status, &*done.err), (0, ""), "{args:?}");
+    }
+}
+
+/// Records cannot be taken back, so a compressed file is not divided into lines unless that is said.
+#[test]
+fn a_compressed_file_is_not_read_as_lines() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    let files = [
+        ("a.gz", &b"\x1f\x8b\x08\0rest\n"[..], "gzip -dc"),
+        ("a.zst", b"\x28\xb5\x2f\xfdrest\n", "zstd -dc"),
+        ("a.xz", b"\xfd7zXZ\0rest\n", "xz -dc"),
+        ("a.bz2", b"BZh91AY&SYrest\n", "bzip2 -dc"),
+    ];
+    for (name, bytes, command) in files {
+        std::fs::write(shell.dir().join(name), bytes).expect("written");
+        for args in [
+            &["t", name][..],
+            &["t", "a.txt", name],
+            &["-K", "=", "t", name],
+        ] {
+            Tally::case();
+            std::fs::write(shell.dir().join("a.txt"), "a\n").expect("written");
+            let done = shell.run("mq-produce", args, b"");
+            assert_eq!(done.status, 2, "{args:?}: {}", done.err);
+            let cure = format!("'{command} {name} | mq-produce t' stores its lines");
+            assert!(done.err.contains(&cure), "{args:?}: {}", done.err);
+            assert!(!shell.store().exists(), "{args:?}");
+        }
+    }
+    for (topic, how) in [("whole", "--whole"), ("ended", "-D\\n"), ("f", "-f%v\\n")] {
+        for (name, bytes, _) in files {
+            Tally::case();
+            shell.produce(&[how, topic, name], b"");
+            let stored = shell.consume(&["-e", "-f", "%v", "--tail", "1", topic]);
+            let cut = bytes.strip_suffix(b"\n").expect("a line");
+            let whole = if how == "--whole" { bytes } else { cut };
+            assert_eq!(stored, whole, "{how} {name}");
+        }
+    }
+    Tally::case();
+    shell.produce(&["-0", "nul", "a.gz", "a.xz"], b"");
+    // Only regular files are looked into: what a pipe gave would be gone.
+    Tally::case();
+    shell.produce(&["pipe"], files[0].1);
+    assert_eq!(shell.consume(&["-e", "pipe"]), files[0].1);
+}
+
+/// What is refused, and what stands for it.
+#[test]
+fn what_is_refused_names_another_way() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    shell.consume(&["-e", "-g", "g", "t"]);
+    let log = shell.logs().join("t-0/00000000000000000000.log");
+    let log = log.to_str().expect("text");
+    let of_file = format!("mq-topics dump --file {log}");
+    for (tool, args, status, said) in [
+        (
+            "mq-produce",
+            &["t", "two words"][..],
+            1,
+            "to send text: echo 'two words' | mq-produce t",
+        ),
+        (
+            "mq-produce",
+            &["--partitions", "3", "t"],
+            2,
+            "  tip: --create-partitions N",
+        ),
+        (
+            "mq-produce",
+            &["-T", "-o", "%o", "t"],
+            2,
+            "\n\n  tip: -o '%v\\n' prints each value as -T does",
+        ),
+        (
+            "mq-consume",
+            &["--tail", "2", "-o", "1", "t"],
+            2,
+            "\n\n  tip: --tail N begins with the last N records, -o at a point",
+        ),
+        (
+            "mq-consume",
+            &["-g", "g", "-p", "0", "t"],
+            2,
+            "\n\n  tip: the members of a group share all partitions",
+        ),
+        (
+            "mq-consume",
+            &["t", "--exec", "cat"],
+            2,
+            "\n\n  tip: this option is for a group: add -g GROUP",
+        ),
+        (
+            "mq-consume",
+            &["t", "--batch", "2"],
+            2,
+            "\n\n  tip: this option is for a command that handles records",
+        ),
+        ("mq-consume", &["-o", "10-15", "t"], 2, "a range is 10:15"),
+        (
+            "mq-consume",
+            &["-o", "-10min", "t"],
+            2,
+            "a time begins with @: @-10m",
+        ),
+        (
+            "mq-consume",
+            &["-e", "-o", "1700000000000", "t"],
+            1,
+            "a time begins with @: @1700000000000",
+        ),
+        (
+            "mq-consume",
+            &["-e", "-o", "17000000000", "t"],
+            1,
+            "use a number from 0 to 1",
+        ),
+        (
+            "mq-topics",
+            &["offsets", "t", "--at", "1700000000"],
+            1,
+            "a time begins with @: @1700000000",
+        ),
+        ("mq-topics", &["dump", log], 2, &of_file),
+        (
+            "mq-topics",
+            &["purge", "t"],
+            2,
+            "mq-topics create T.new --like T && mq-topics delete T --yes",
+        ),
+        (
+            "mq-groups",
+            &["delete-offsets", "g", "t"],
+            2,
+            "topics are named with --topic",
+        ),
+        (
+            "mq-groups",
+            &["reset", "g", "--to", "earliest"],
+            2,
+            "that is start here",
+        ),
+        (
+            "mq-groups",
+            &["reset", "g", "--from-file", "-"],
+            2,
+            "must be confirmed, and standard input has the rows",
+        ),
+        (
+            "mq-groups",
+            &["reset", "g", "--to", "start"],
+            2,
+            "moving committed offsets must be confirmed, and standard input is not a terminal",
+        ),
+        (
+            "mq-groups",
+            &["commit", "g", "t:0=1", "--yes"],
+            2,
+            "this command does not ask",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"");
+        assert_eq!(done.status, status, "{args:?}: {}", done.err);
+        assert!(done.err.contains(said), "{args:?}: {}", done.err);
+    }
+    // Taken word for word, the cures work.
+    for script in [
+        "mq-topics create t.new --like t && mq-topics delete t --yes && mq-topics create t --like t.new \
+         && mq-topics delete t.new --yes",
+        "echo k=v | mq-produce -K= t && [ $(mq-consume -e -K= t) = k=v ]",
+        "mq-topics alter t -p 3 && mq-topics describe t:2",
+    ] {
+        Tally::case();
+        let done = bash(&shell, script);
+        assert_eq!(done.status, 0, "{script}: {}", done.err);
+    }
+}

@@ -1,0 +1,169 @@
+//! Random histories of elections over three replicas.
+
+use mq::partition::Follower;
+use mq::types::{BrokerId, Compression};
+
+use super::long;
+use super::rig::{Cluster, Lies, tp};
+use crate::common::rig::PATIENCE;
+use crate::common::sim_disk::seeded;
+use crate::common::tally::Tally;
+
+const CONFIGS: [&[(&str, &str)]; 5] = [
+    &[],
+    &[("min.insync.replicas", "2"), ("segment.bytes", "1024")],
+    &[("flush.messages", "never"), ("min.insync.replicas", "2")],
+    &[
+        ("flush.messages", "never"),
+        ("segment.bytes", "1024"),
+        ("index.interval.bytes", "0"),
+    ],
+    &[("flush.messages", "3"), ("segment.bytes", "1024")],
+];
+
+struct World {
+    cluster: Cluster,
+    followers: [Option<Follower>; 3],
+    /// All that was ever shown, since the last unclean election.
+    shown: Vec<Lies>,
+}
+
+impl World {
+    fn step(&mut self, choose: &mut dyn FnMut(usize) -> usize, unclean: bool) -> String {
+        let partition = self.cluster.partition();
+        let leader = partition.leader;
+        match choose(12) {
+            0..=3 => {
+                let batches: Vec<_> = (0..=choose(4))
+                    .map(|_| {
+                        let kind = [Compression::None, Compression::Lz4][choose(2)];
+                        (1 + choose(3), 20 + choose(200), kind)
+                    })
+                    .collect();
+                self.cluster.try_produce(&batches).expect("appended");
+                format!("{} batches at {leader}", batches.len())
+            }
+            4..=7 => {
+                let broker = self.cluster.followers()[choose(2)];
+                let (steps, bytes) = (1 + choose(4), 100 + choose(2000));
+                self.follow(broker, steps, bytes);
+                format!("{broker} follows, {steps} steps of {bytes}")
+            }
+            8 => {
+                let isr = partition.isr;
+                let to = isr[choose(isr.len())];
+                let stays: Vec<BrokerId> = isr
+                    .into_iter()
+                    .filter(|id| *id == to || choose(3) > 0)
+                    .collect();
+                self.cluster.elect(to, &stays);
+                format!("{to} elected, {stays:?} in sync")
+            }
+            9 if unclean && choose(2) == 0 => {
+                let to = choose(3) as BrokerId;
+                self.cluster.elect(to, &[to]);
+                let log = self.cluster.log(to);
+                let same = self
+                    .shown
+                    .iter()
+                    .zip(&log)
+                    .take_while(|(a, b)| a == b)
+                    .count();
+                self.shown.truncate(same);
+                format!("{to} elected uncleanly")
+            }
+            9 => {
+                let stays: Vec<BrokerId> = partition
+                    .isr
+                    .into_iter()
+                    .filter(|id| *id == leader || choose(2) > 0)
+                    .collect();
+                self.cluster
+                    .change(|partition| partition.isr.clone_from(&stays));
+                format!("{stays:?} stay in sync")
+            }
+            10 => {
+                let broker = choose(3);
+                self.followers[broker] = None;
+                format!("the process of {broker} ends")
+            }
+            _ => {
+                let broker = self.cluster.followers()[choose(2)];
+                self.follow(broker, 2, 1 << 20);
+                let joined = self.followers[broker as usize]
+                    .as_mut()
+                    .map(|follower| self.cluster.join(follower, broker).expect("joined"));
+                format!("{broker} joins: {joined:?}")
+            }
+        }
+    }
+
+    fn follow(&mut self, broker: BrokerId, steps: usize, bytes: usize) {
+        let store = &self.cluster.store;
+        let follower = self.followers[broker as usize]
+            .get_or_insert_with(|| Follower::open(store, &tp(), broker, PATIENCE).expect("opened"));
+        for _ in 0..steps {
+            follower.step(bytes).expect("followed");
+            let error = follower.take_leader_error();
+            assert!(error.is_none(), "{}", error.expect("an error"));
+        }
+    }
+
+    fn check(&mut self, unclean: bool, what: &str) {
+        if unclean {
+            return;
+        }
+        self.cluster.check_shown(what);
+        let now = self.cluster.shown();
+        let fits = now.starts_with(&self.shown) || self.shown.starts_with(&now);
+        assert!(fits, "{what}: something else was shown before");
+        if now.len() > self.shown.len() {
+            self.shown = now;
+        }
+    }
+}
+
+fn history(seed: u64, unclean: bool) {
+    Tally::case();
+    let mut choose = seeded(seed);
+    let pairs = CONFIGS[choose(CONFIGS.len())];
+    let mut world = World {
+        cluster: Cluster::new(pairs),
+        followers: [None, None, None],
+        shown: Vec::new(),
+    };
+    let mut told = vec![format!("history {seed}, unclean {unclean}, {pairs:?}")];
+    for _ in 0..4 + choose(24) {
+        told.push(world.step(&mut choose, unclean));
+        world.check(unclean, &told.join("\n  "));
+    }
+    let what = told.join("\n  ");
+    world
+        .cluster
+        .settle()
+        .unwrap_or_else(|e| panic!("{what}: {e}"));
+    world.cluster.check_identical(&what);
+    let log = world.cluster.log(world.cluster.leader());
+    assert!(
+        log.starts_with(&world.shown),
+        "{what}: something that was shown is gone"
+    );
+}
+
+#[test]
+fn histories_of_clean_elections() {
+    let _tally = Tally::start();
+    let count = if long() { 50_000 } else { 600 };
+    for seed in 0..count {
+        history(seed, false);
+    }
+}
+
+#[test]
+fn histories_with_unclean_elections() {
+    let _tally = Tally::start();
+    let count = if long() { 50_000 } else { 600 };
+    for seed in 0..count {
+        history(1_000_000 + seed, true);
+    }
+}

@@ -1,0 +1,150 @@
+//! Every file of tests is part of a runner: a file that no `mod` names would be compiled by nobody, and
+//! its tests would pass for ever.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads the repository's sources, not a store"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below a directory that end in `.rs`.
+pub fn sources(dir: &Path, into: &mut BTreeSet<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            into.insert(path);
+        }
+    }
+}
+
+/// The modules that a file declares outside of itself: their names, and the path given to each.
+fn modules(text: &str) -> Vec<(String, Option<String>)> {
+    let mut found = Vec::new();
+    let mut given = None;
+    for line in text.lines().map(str::trim) {
+        if let Some(path) = line.strip_prefix("#[path = \"") {
+            given = path.strip_suffix("\"]").map(str::to_owned);
+        } else if let Some(name) = declared(line) {
+            found.push((name.to_owned(), given.take()));
+        } else if !line.starts_with("#[") {
+            given = None;
+        }
+    }
+    found
+}
+
+/// `x` of `mod x;`, whoever may see it.
+fn declared(line: &str) -> Option<&str> {
+    let name = ["mod ", "pub mod ", "pub(crate) mod ", "pub(super) mod "]
+        .iter()
+        .find_map(|start| line.strip_prefix(start))?;
+    name.strip_suffix(';')
+}
+
+/// What a runner consists of, beginning with its head. Says which module has no file.
+fn reach(file: &Path, is_head: bool, reached: &mut BTreeSet<PathBuf>) {
+    if !reached.insert(file.to_owned()) {
+        return;
+    }
+    let text = fs::read_to_string(file).expect("a source");
+    let beside = file.parent().expect("a directory");
+    let names_its_directory = is_head || file.ends_with("mod.rs");
+    let below = match file.file_stem() {
+        Some(stem) if !names_its_directory => beside.join(stem),
+        _ => beside.to_owned(),
+    };
+    for (name, given) in modules(&text) {
+        let candidates = match given {
+            Some(path) => vec![beside.join(path)],
+            None => vec![
+                below.join(format!("{name}.rs")),
+                below.join(&name).join("mod.rs"),
+            ],
+        };
+        let found = candidates.iter().find(|path| path.is_file());
+        let Some(found) = found else {
+            panic!("{}: mod {name} has no file", file.display());
+        };
+        reach(&found.canonicalize().expect("a path"), false, reached);
+    }
+}
+
+/// The heads of what cargo makes a binary of in a directory.
+fn heads(dir: &Path) -> Vec<PathBuf> {
+    let mut heads = Vec::new();
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            heads.extend(Some(path.join("main.rs")).filter(|head| head.is_file()));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            heads.push(path);
+        }
+    }
+    heads
+}
+
+fn forgotten(dir: &Path) -> Vec<PathBuf> {
+    let mut all = BTreeSet::new();
+    sources(dir, &mut all);
+    let mut reached = BTreeSet::new();
+    for head in heads(dir) {
+        reach(&head, true, &mut reached);
+    }
+    all.difference(&reached).cloned().collect()
+}
+
+#[test]
+fn no_file_of_tests_is_forgotten() {
+    let dir = root().join("tests").canonicalize().expect("tests");
+    let forgotten = forgotten(&dir);
+    assert!(
+        forgotten.is_empty(),
+        "no runner has a `mod` that leads to {forgotten:?}"
+    );
+}
+
+/// Each binary is linked with the whole library: many of them are what makes `cargo test` slow.
+#[test]
+fn the_runners_are_few() {
+    let heads = heads(&root().join("tests"));
+    let names: Vec<_> = heads.iter().map(|head| head.display()).collect();
+    assert!(heads.len() <= 7, "{} runners: {names:?}", heads.len());
+    let cargo = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
+    assert!(
+        !cargo.contains("[[test]]") && !cargo.contains("autotests"),
+        "cargo finds the runners by itself; with [[test]] this test no longer knows them"
+    );
+}
+
+#[test]
+fn a_forgotten_file_is_found() {
+    let at = tempfile::tempdir().expect("a directory");
+    let dir = at.path().canonicalize().expect("a path");
+    let write = |path: &str, text: &str| {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+    };
+    write(
+        "one/main.rs",
+        "#[path = \"../common/mod.rs\"]\nmod common;\nmod a;\n",
+    );
+    write("one/a.rs", "pub(super) mod below;\n// mod no;\n");
+    write("one/a/below.rs", "mod inline { mod x {} }\n");
+    write("common/mod.rs", "#[macro_use]\npub mod shared;\n");
+    write("common/shared.rs", "");
+    assert_eq!(forgotten(&dir), Vec::<PathBuf>::new());
+    for file in ["one/b.rs", "one/below.rs", "one/b/mod.rs", "two/mod.rs"] {
+        write(file, "");
+        assert_eq!(forgotten(&dir), [dir.join(file)]);
+        fs::remove_file(dir.join(file)).expect("removed");
+    }
+}
