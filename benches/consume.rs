@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mq::api::{Event, Store};
 use mq::client::{Consumer, NewTopic, Producer, ProducerOptions};
 use mq::record::Decompressor;
 use mq::types::{TopicName, TopicPartition};
+use mq::{Event, Store};
 
 const BYTES: usize = 1 << 30;
 const ROUNDS: u32 = 5;
@@ -22,7 +22,7 @@ fn main() {
     let scratch = tempfile::tempdir().expect("a directory");
     let path = scratch.path().join("store");
     let clock = Arc::new(mq::clock::SystemClock::default());
-    let engine = mq::client::Store::open_or_create(Arc::new(mq::disk::OsDisk), clock, &path);
+    let engine = mq::client::StoreDir::open_or_create(Arc::new(mq::disk::OsDisk), clock, &path);
     let engine = Arc::new(engine.expect("a store"));
     let topic = TopicName::new("t").expect("a name");
     let admin = mq::client::Admin::new(&engine, Duration::from_secs(10));
@@ -71,7 +71,7 @@ fn main() {
     };
     let by_iterator = || {
         let consumer = store.consumer(["t"]).to_end().open().expect("opened");
-        let value = |record: mq::api::Result<mq::api::Record>| {
+        let value = |record: mq::Result<mq::Record>| {
             record.expect("a record").value().map_or(0, <[u8]>::len)
         };
         consumer.map(value).sum::<usize>()
@@ -79,7 +79,7 @@ fn main() {
     let by_group = || {
         let group = store.group("bench").topics(["t"]);
         let consumer = group.to_end().open().expect("joined");
-        let value = |record: mq::api::Result<mq::api::Record>| {
+        let value = |record: mq::Result<mq::Record>| {
             record.expect("a record").value().map_or(0, <[u8]>::len)
         };
         consumer.take(count / 10).map(value).sum::<usize>()

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use mq::api::{NewTopic, RecordRef, Store};
 use mq::client::{Producer, ProducerOptions, ProducerRecord};
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
 use mq::store::StoreDir;
 use mq::types::TopicName;
+use mq::{NewTopic, RecordRef, Store};
 
 const THREADS: usize = 16;
 const TURNS: usize = 7;

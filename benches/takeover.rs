@@ -99,10 +99,10 @@ fn tool(exe: &str, store: &Path, args: &[&str]) -> Command {
 
 /// A record into each partition, again and again.
 fn produce(store: &Path, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
-    use mq::client::{Producer, ProducerOptions, Store};
+    use mq::client::{Producer, ProducerOptions, StoreDir};
     use mq::types::TopicName;
     let clock = Arc::new(mq::clock::SystemClock::default());
-    let store = Store::open(Arc::new(mq::disk::OsDisk), clock, store).expect("a store");
+    let store = StoreDir::open(Arc::new(mq::disk::OsDisk), clock, store).expect("a store");
     let topic = TopicName::new("t").expect("a name");
     let mut producer =
         Producer::open(&Arc::new(store), &topic, ProducerOptions::default()).expect("a producer");

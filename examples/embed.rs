@@ -1,5 +1,5 @@
 //! A store within a program: records are sent, made durable, and counted by the topic's offsets.
-use mq::api::{NewTopic, Store};
+use mq::{NewTopic, Store};
 
 #[allow(missing_docs, reason = "an example")]
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! An exact copy: each record to the same partition and offset of another topic. A copy that was killed
 //! goes on where its target ends, so that nothing is missing and nothing is there twice.
-use mq::api::{NewTopic, OffsetSpec, Result, Store, TopicName, TopicPartition};
+use mq::{NewTopic, OffsetSpec, Result, Store, TopicName, TopicPartition};
 
 fn copy(store: &Store, from: &str, to: &str) -> Result<u64> {
     let partitions = store.admin().describe(from)?.partitions.len() as i32;

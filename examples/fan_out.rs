@@ -1,5 +1,5 @@
 //! Fan-out: threads share one producer, and each waits until its record is durable. They share the syncs.
-use mq::api::{NewTopic, RecordRef, Store};
+use mq::{NewTopic, RecordRef, Store};
 
 #[allow(missing_docs, reason = "an example")]
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         let threads: Vec<_> = (0..8)
             .map(|id| {
                 let events = events.clone();
-                scope.spawn(move || -> mq::api::Result<()> {
+                scope.spawn(move || -> mq::Result<()> {
                     for n in 0..25 {
                         let (key, value) = (format!("thread-{id}"), format!("event {n}"));
                         let record = RecordRef::new(&value).key(&key).header("source", "fan-out");

@@ -1,7 +1,7 @@
 //! An event-sourced table: its rows are what the records of a topic say, the last of each key.
 use std::collections::BTreeMap;
 
-use mq::api::{Consumer, NewTopic, Record, RecordRef, Result, Store};
+use mq::{Consumer, NewTopic, Record, RecordRef, Result, Store};
 
 type Rows = BTreeMap<Vec<u8>, Record>;
 

@@ -2,7 +2,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use mq::api::{NewTopic, Record, Store};
+use mq::{NewTopic, Record, Store};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = tempfile::tempdir()?;

@@ -11,9 +11,9 @@ use crate::types::TopicName;
 /// Administers the topics of a store.
 ///
 /// ```
-/// use mq::api::{NewTopic, Store};
+/// use mq::{NewTopic, Store};
 ///
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
 /// # let path = scratch.path().join("store");
 /// let admin = Store::open(path)?.admin();

@@ -13,14 +13,14 @@ use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartiti
 /// asked for. They borrow from the consumer: nothing is copied, unless the batch is compressed.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
 /// use std::time::Duration;
 ///
-/// use mq::api::Event;
+/// use mq::Event;
 ///
 /// let mut consumer = store.consumer(["orders"]).to_end().open()?;
 /// let mut bytes = 0;
@@ -114,7 +114,7 @@ impl<'b> IntoIterator for &'b Batch<'_> {
 /// Iterates over the records of a [`Batch`].
 ///
 /// ```
-/// use mq::api::{Batch, BatchRecords};
+/// use mq::{Batch, BatchRecords};
 ///
 /// fn keys<'b>(batch: &'b Batch<'_>) -> impl Iterator<Item = Option<&'b [u8]>> {
 ///     let records: BatchRecords<'b> = batch.into_iter();

@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 /// Ends a consumer, or wakes it, from any thread: the consumer itself may be blocked in a poll.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// let mut consumer = store.consumer(["orders"]).open()?;
 /// let closer = consumer.closer();
 /// let reader = std::thread::spawn(move || consumer.by_ref().count());

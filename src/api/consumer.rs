@@ -41,10 +41,10 @@ const TOPICS_POLL: Duration = Duration::from_secs(1);
 /// can move to another thread; several threads cannot share one.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
 /// let mut consumer = store.consumer(["orders"]).to_end().open()?;
 /// for record in &mut consumer {

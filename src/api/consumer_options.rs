@@ -11,10 +11,10 @@ impl Store {
     /// Options for reading topics: all their partitions, those that are added later, too.
     ///
     /// ```
-    /// # fn main() -> mq::api::Result<()> {
+    /// # fn main() -> mq::Result<()> {
     /// # let scratch = tempfile::tempdir().expect("a directory");
-    /// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-    /// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+    /// # let store = mq::Store::open(scratch.path().join("store"))?;
+    /// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
     /// # store.producer("orders").open()?.send("hello")?.wait()?;
     /// let mut values = Vec::new();
     /// for record in store.consumer(["orders"]).to_end().open()? {
@@ -46,11 +46,11 @@ impl Store {
 /// start past the position.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
-/// use mq::api::OnMissed;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
+/// use mq::OnMissed;
 ///
 /// // An index that may lack nothing.
 /// let consumer = store.consumer(["orders"]).on_missed(OnMissed::Fail).open()?;
@@ -72,12 +72,12 @@ pub enum OnMissed {
 /// How to read topics, made by [`Store::consumer`].
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
-/// use mq::api::OffsetSpec;
+/// use mq::OffsetSpec;
 ///
 /// let options = store.consumer(["orders"]).from(OffsetSpec::EndMinus(10)).partitions([0]);
 /// assert_eq!(options.to_end().open()?.count(), 1);

@@ -6,13 +6,13 @@ use crate::types::{Offset, TopicPartition};
 /// What a poll of a consumer comes to.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// use std::time::Duration;
 ///
-/// use mq::api::Event;
+/// use mq::Event;
 ///
 /// let mut consumer = store.consumer(["orders"]).open()?;
 /// let Event::Assigned(partitions) = consumer.poll(Duration::ZERO)? else {

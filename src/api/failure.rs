@@ -9,7 +9,7 @@ use crate::error::Error;
 /// [`Error`] by `?`.
 ///
 /// ```
-/// use mq::api::{Failure, Producer, Result};
+/// use mq::{Failure, Producer, Result};
 ///
 /// fn finish(orders: Producer) -> Result<u64> {
 ///     Ok(orders.close()?)

@@ -47,10 +47,10 @@ const CONFIRMED_FOR: Duration = Duration::from_millis(5);
 /// to another thread; several threads cannot share one.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
 /// let mut consumer = store.group("billing").topics(["orders"]).to_end().open()?;
 /// for record in &mut consumer {

@@ -25,10 +25,10 @@ impl Admin {
     /// is made if it is not there. All is committed, or nothing.
     ///
     /// ```
-    /// # fn main() -> mq::api::Result<()> {
+    /// # fn main() -> mq::Result<()> {
     /// # let scratch = tempfile::tempdir().expect("a directory");
-    /// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-    /// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+    /// # let store = mq::Store::open(scratch.path().join("store"))?;
+    /// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
     /// # store.producer("orders").open()?.send("hello")?.wait()?;
     /// let admin = store.admin();
     /// let kept = admin.offsets("bookmark")?;

@@ -21,10 +21,10 @@ impl Store {
     /// what is done is committed, and the next member goes on there.
     ///
     /// ```
-    /// # fn main() -> mq::api::Result<()> {
+    /// # fn main() -> mq::Result<()> {
     /// # let scratch = tempfile::tempdir().expect("a directory");
-    /// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-    /// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+    /// # let store = mq::Store::open(scratch.path().join("store"))?;
+    /// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
     /// # store.producer("orders").open()?.send("hello")?.wait()?;
     /// for record in store.group("billing").topics(["orders"]).to_end().open()? {
     ///     assert_eq!(record?.value(), Some(&b"hello"[..]));
@@ -51,13 +51,13 @@ impl Store {
 /// How to read for a group, made by [`Store::group`].
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// use std::time::Duration;
 ///
-/// use mq::api::OffsetSpec;
+/// use mq::OffsetSpec;
 ///
 /// let options = store
 ///     .group("billing")
@@ -92,7 +92,8 @@ impl GroupOptions {
     }
 
     /// Reads all topics whose names match one of these patterns, also those that are created later. A
-    /// pattern is a glob, as a shell has it: `*`, `?`, `[abc]`, `{a,b}`.
+    /// pattern is a glob, as a shell has it: `*`, `?`, `[abc]`, `{a,b}`. With the feature `patterns`.
+    #[cfg(feature = "patterns")]
     pub fn matching<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
         let patterns = patterns
             .into_iter()

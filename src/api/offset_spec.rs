@@ -8,7 +8,7 @@ use crate::types::{Offset, Timestamp};
 /// A place in each partition that is read.
 ///
 /// ```
-/// use mq::api::OffsetSpec;
+/// use mq::OffsetSpec;
 ///
 /// // The last ten records of each partition; what was written since a time.
 /// let (last_ten, since) = (OffsetSpec::EndMinus(10), OffsetSpec::Time(1_700_000_000_000));

@@ -15,8 +15,8 @@ use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 /// without line end: `TOPIC@TOPIC_ID:PARTITION=OFFSET,PARTITION=OFFSET TOPIC@TOPIC_ID:...`, sorted.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
-/// use mq::api::Positions;
+/// # fn main() -> mq::Result<()> {
+/// use mq::Positions;
 ///
 /// let text = "orders@AAAAAAAAAAAAAAAAAAAAAQ:0=120,1=98";
 /// let positions: Positions = text.parse()?;

@@ -24,9 +24,9 @@ const CHUNK: usize = 64;
 /// After its first failure a producer stores nothing more. Open another one to go on.
 ///
 /// ```
-/// use mq::api::{NewTopic, Store};
+/// use mq::{NewTopic, Store};
 ///
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
 /// # let path = scratch.path().join("store");
 /// let store = Store::open(path)?;

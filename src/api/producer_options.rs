@@ -17,9 +17,9 @@ type OnDelivery = Box<dyn FnMut(Result<Receipt>) + Send>;
 ///
 /// ```
 /// use std::time::Duration;
-/// use mq::api::{Compression, NewTopic, Store};
+/// use mq::{Compression, NewTopic, Store};
 ///
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
 /// # let path = scratch.path().join("store");
 /// let store = Store::open(path)?;

@@ -13,10 +13,10 @@ use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uu
 /// records: a clone copies no bytes, and a record that is kept for long keeps its whole batch.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
 /// let mut consumer = store.consumer(["orders"]).to_end().open()?;
 /// let record = consumer.next().expect("a record")?;
@@ -190,10 +190,10 @@ impl fmt::Debug for Record {
 /// record.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// # store.producer("orders").open()?.send("hello")?.wait()?;
 /// let mut consumer = store.consumer(["orders"]).to_end().open()?;
 /// let id = consumer.next().expect("a record")?.id();

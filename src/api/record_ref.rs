@@ -14,7 +14,7 @@ const INLINE_HEADERS_MAX: usize = 4;
 /// A value alone is a record, too: a producer takes `"text"`, `b"bytes"`, and a pair `(key, value)`.
 ///
 /// ```
-/// use mq::api::RecordRef;
+/// use mq::RecordRef;
 ///
 /// let record = RecordRef::new(b"shipped")
 ///     .key(b"order-7")

@@ -17,10 +17,10 @@ use crate::error::{Error, Kind, Result};
 ///
 /// ```
 /// # use std::time::Duration;
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// let orders = store.producer("orders").open()?;
 /// let sent = orders.send(("order-7", "paid"))?;
 /// if let Some(outcome) = sent.wait_timeout(Duration::from_secs(5)) {

@@ -15,9 +15,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// An open store. A clone is another handle of the same store. Several processes may have a store open.
 ///
 /// ```
-/// use mq::api::{NewTopic, Store};
+/// use mq::{NewTopic, Store};
 ///
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
 /// # let path = scratch.path().join("store");
 /// let store = Store::open(path)?;
@@ -63,7 +63,7 @@ impl Store {
 ///
 /// ```
 /// use std::time::Duration;
-/// use mq::api::{Kind, Store};
+/// use mq::{Kind, Store};
 ///
 /// let options = Store::options().create(false).timeout(Duration::from_secs(5));
 /// let error = options.open("/nowhere/store").expect_err("there is none");

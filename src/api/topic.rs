@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// A topic to be made: one partition and one replica unless something else is said.
 ///
 /// ```
-/// use mq::api::NewTopic;
+/// use mq::NewTopic;
 ///
 /// let topic = NewTopic::new("orders").partitions(4).config("retention.ms", "3600000");
 /// assert_eq!(topic.partitions, 4);
@@ -57,10 +57,10 @@ impl NewTopic {
 /// A topic as it was when it was asked for.
 ///
 /// ```
-/// # fn main() -> mq::api::Result<()> {
+/// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
-/// # let store = mq::api::Store::open(scratch.path().join("store"))?;
-/// # store.admin().ensure_topic(mq::api::NewTopic::new("orders"))?;
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// let orders = store.admin().describe("orders")?;
 /// let records = orders.partitions.iter().filter_map(|one| Some(one.end_offset? - one.start_offset?));
 /// assert_eq!(records.sum::<i64>(), 0);

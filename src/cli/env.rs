@@ -16,10 +16,11 @@ use super::lang::Now;
 use super::progress::Progress;
 use super::signals::Signals;
 use super::stdout::{self, Stdout};
+use crate::client::StoreDir;
+use crate::client::stores::sharing_cure;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
-use crate::store::{StoreDir, sharing_cure};
 use crate::types::Timestamp;
 
 /// The surroundings of one run.

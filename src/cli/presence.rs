@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Env;
+use crate::client::StoreDir;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
 
 /// Between two looks of somebody who waits anyway.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);

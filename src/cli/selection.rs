@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::lang::{parse_topic_partition, shown, usage};
 use super::pattern::NamePattern;
+use crate::client::topics::TopicMeta;
 use crate::error::{Error, Kind, Result};
-use crate::store::TopicMeta;
 use crate::types::{PartitionId, Scope, TopicName, TopicPartition};
 
 /// One argument.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
-use crate::store::lock::suspend_guard;
+use crate::client::stores;
 
 /// A write that takes so long after a signal asked to stop is one that nobody reads.
 const STUCK: Duration = Duration::from_millis(200);
@@ -123,7 +123,7 @@ impl Signals {
         self.end_by_first.store(ends, Ordering::SeqCst);
         if let Some(signal) = self.stopping().filter(|_| ends) {
             // The thread that watches has passed it by, perhaps.
-            suspend_guard::while_unlocked(|| Signals::die(signal));
+            stores::while_unlocked(|| Signals::die(signal));
         }
     }
 
@@ -204,7 +204,7 @@ fn watch(
     let end = move |signal| {
         if end_by_first.load(Ordering::SeqCst) {
             std::thread::park_timeout(LAST_WORDS);
-            suspend_guard::while_unlocked(|| {
+            stores::while_unlocked(|| {
                 if end_by_first.load(Ordering::SeqCst) {
                     Signals::die(signal);
                 }
@@ -223,7 +223,7 @@ fn watch(
             }
             for signal in &mut signals {
                 if signal == SIGTSTP {
-                    suspend_guard::while_unlocked(|| {
+                    stores::while_unlocked(|| {
                         let _ = signal_hook::low_level::raise(signal_hook::consts::signal::SIGSTOP);
                     });
                 } else {

@@ -4,8 +4,8 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::client::groups::Assignor;
 use crate::client::{Acks, Keyless};
-use crate::group::Assignor;
 use crate::record::Partitioner;
 use crate::types::Compression;
 

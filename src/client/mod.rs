@@ -2,13 +2,16 @@
 
 mod admin;
 mod appender_waker;
+pub mod brokers;
 mod completion;
 mod consumer;
 mod creation;
 mod delivery;
 mod enough_replicas;
+pub mod files;
 mod followers;
 mod group_session;
+pub mod groups;
 mod leader_reader;
 mod ledger;
 pub mod offset_spec;
@@ -23,13 +26,15 @@ mod repair;
 mod replicated;
 mod resolve;
 mod shared_producer;
+pub mod stores;
 mod target;
+pub mod topics;
 mod untimed_producer;
 mod verify;
 
 pub use crate::group::CommandFile;
 pub use crate::partition::LogEdges;
-pub use crate::store::{StoreDir as Store, TopicConfigs};
+pub use crate::store::{StoreDir, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use completion::Completion;
 pub use consumer::{BatchInfo, Consumer, Fetched};

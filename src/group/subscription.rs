@@ -35,7 +35,9 @@ pub struct Matcher(Matchers);
 #[derive(Debug, Clone)]
 enum Matchers {
     Names(Vec<String>),
+    #[cfg(feature = "patterns")]
     Globs(globset::GlobSet),
+    #[cfg(feature = "patterns")]
     Regexes(regex::RegexSet),
 }
 
@@ -56,7 +58,26 @@ impl Subscription {
     /// Compiles the subscription.
     ///
     /// # Errors
+    /// [`Kind::Usage`] for an invalid pattern, and for any pattern in a program that was built without
+    /// the feature `patterns`: it cannot tell what such a member of its group reads.
+    #[cfg(not(feature = "patterns"))]
+    pub fn matcher(&self) -> Result<Matcher> {
+        if self.naming == Naming::Names {
+            return Ok(Matcher(Matchers::Names(self.topics.clone())));
+        }
+        let text = self.topics.join(" ");
+        let what = format!(
+            "'{}' is a pattern, and this program was built without patterns",
+            text.escape_debug()
+        );
+        Err(Error::new(Kind::Usage, what).cure("build it with the feature 'patterns' of mq"))
+    }
+
+    /// Compiles the subscription.
+    ///
+    /// # Errors
     /// [`Kind::Usage`] for an invalid pattern.
+    #[cfg(feature = "patterns")]
     pub fn matcher(&self) -> Result<Matcher> {
         let bad = |what: &str, text: &str, why: String| {
             Error::new(
@@ -97,7 +118,9 @@ impl Matcher {
     pub fn matches(&self, name: &TopicName) -> bool {
         match &self.0 {
             Matchers::Names(names) => names.iter().any(|known| known == name.as_str()),
+            #[cfg(feature = "patterns")]
             Matchers::Globs(globs) => globs.is_match(name.as_str()),
+            #[cfg(feature = "patterns")]
             Matchers::Regexes(regexes) => regexes.is_match(name.as_str()),
         }
     }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use mq::cli::docs;
 
+use super::man;
+
 /// The pages that are written by hand.
 const BY_HAND: [&str; 1] = ["mq.7"];
 
@@ -85,7 +87,7 @@ fn files(folder: &Path) -> BTreeSet<String> {
 
 #[test]
 fn man_pages_are_fresh() {
-    check("man", &docs::man_pages().expect("pages"), &BY_HAND);
+    check("man", &man::man_pages().expect("pages"), &BY_HAND);
 }
 
 #[test]
@@ -95,7 +97,7 @@ fn completions_are_fresh() {
 
 #[test]
 fn every_man_page_has_four_examples_of_its_own() {
-    for (name, text) in docs::man_pages().expect("pages") {
+    for (name, text) in man::man_pages().expect("pages") {
         let text = String::from_utf8(text).expect("text");
         let (_, examples) = text.split_once(".SH EXAMPLES\n").expect(&name);
         let (examples, _) = examples.split_once(".SH").expect(&name);

@@ -11,6 +11,7 @@ mod errors;
 mod exec;
 mod help_json;
 mod hostile;
+mod man;
 mod recipes;
 mod shell;
 

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mq::client::{
-    Admin, Consumer, NewTopic, Producer, ProducerOptions, ProducerRecord, Receipt, Sent, Store,
+    Admin, Consumer, NewTopic, Producer, ProducerOptions, ProducerRecord, Receipt, Sent, StoreDir,
 };
 use mq::error::Kind;
 use mq::types::{Compression, TopicName, TopicPartition};
@@ -147,7 +147,7 @@ fn a_batch_that_was_given_up_is_not_credited_with_the_next_one() {
 /// A topic of one partition, and a producer that has it open.
 struct Open {
     shell: Shell,
-    store: Arc<Store>,
+    store: Arc<StoreDir>,
     topic: TopicName,
     producer: Producer,
 }
@@ -157,7 +157,7 @@ impl Open {
         let shell = Shell::new();
         let clock = Arc::new(mq::clock::SystemClock::default());
         let disk = Arc::new(mq::disk::OsDisk);
-        let store = Store::open_or_create(disk, clock, shell.store()).expect("a store");
+        let store = StoreDir::open_or_create(disk, clock, shell.store()).expect("a store");
         let store = Arc::new(store);
         let topic = TopicName::new("t").expect("a name");
         let mut new = NewTopic::new(topic.clone(), 1);

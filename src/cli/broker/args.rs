@@ -10,7 +10,7 @@ use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
 use crate::cli::tool::Tool;
 use crate::cli::{Env, Outcome, Rule};
-use crate::cluster::BrokerOptions;
+use crate::client::brokers::BrokerOptions;
 use crate::error::Result;
 use crate::types::EMBEDDED_BROKER;
 

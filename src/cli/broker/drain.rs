@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::known::known;
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
-use crate::cluster;
+use crate::client::StoreDir;
+use crate::client::brokers::{self, Liveness};
+use crate::client::topics::TopicHandle;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, TopicPartition};
 
 /// How long the store's lock is waited for.
@@ -25,7 +26,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
     let store = env.open_store()?;
     known(&store, id)?;
     if undo {
-        let changed = cluster::set_drained(&store, id, false, TIMEOUT)?;
+        let changed = brokers::set_drained(&store, id, false, TIMEOUT)?;
         env.note(&if changed {
             format!("broker {id} may lead again")
         } else {
@@ -54,11 +55,11 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
              --undo')",
         ));
     }
-    cluster::set_drained(&store, id, true, TIMEOUT)?;
+    brokers::set_drained(&store, id, true, TIMEOUT)?;
     let started = env.monotonic();
     let mut examine_again = started;
     loop {
-        let led = cluster::led_by(&store, id)?;
+        let led = brokers::led_by(&store, id)?;
         if led.is_empty() {
             env.note(&format!("broker {id} is drained: it leads nothing"));
             return Ok(Outcome::Done);

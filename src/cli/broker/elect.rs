@@ -8,10 +8,10 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Failures, Outcome};
-use crate::cluster::{self, LeadershipTransfer, Terms, UncleanElection};
+use crate::client::StoreDir;
+use crate::client::brokers::{self, LeadershipTransfer, Liveness, Terms, UncleanElection};
+use crate::client::topics::{self, TopicHandle};
 use crate::error::{Kind, Result};
-use crate::store::topics::topic_file;
-use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How long the store's lock is waited for.
@@ -74,7 +74,7 @@ fn preferred(
     let mut moves: Vec<LeadershipTransfer> = Vec::new();
     let liveness = Liveness::new(store);
     let all = selection.is_empty();
-    let (chosen, unmatched) = selection.resolve_or_all(|| topic_file::list(store))?;
+    let (chosen, unmatched) = selection.resolve_or_all(|| topics::list(store))?;
     failures.notify_all(env, &unmatched);
     for chosen in &chosen {
         let opened = TopicHandle::open(store, &chosen.topic)
@@ -90,7 +90,7 @@ fn preferred(
         };
         let partitions = topic.meta().partitions.iter();
         for p in partitions.filter(|p| chosen.has(p.partition)) {
-            match cluster::move_to_preferred(store, &liveness, topic.meta(), p) {
+            match brokers::move_to_preferred(store, &liveness, topic.meta(), p) {
                 Ok(wanted) => moves.extend(wanted),
                 Err(e) => failures.notify(env, &e),
             }
@@ -109,7 +109,7 @@ fn preferred(
             goes_on: &|| !env.stopping(),
             stalled_after: STALLED_AFTER,
         };
-        cluster::move_leaders(store, &moves, terms, &mut outcomes);
+        brokers::move_leaders(store, &moves, terms, &mut outcomes);
         let outcomes = outcomes.into_iter().flatten();
         outcomes.map(|o| o.map(|()| ELECTED)).collect()
     };
@@ -135,7 +135,7 @@ fn unclean(
     let mut failures = Failures::default();
     let mut plan: Vec<UncleanElection> = Vec::new();
     for tp in partitions {
-        match cluster::plan_unclean(store, tp, to) {
+        match brokers::plan_unclean(store, tp, to) {
             Ok(election) => plan.push(election),
             Err(e) => failures.notify(env, &e),
         }
@@ -160,7 +160,7 @@ fn unclean(
     let mut rows = Listing::stdout(env, COLUMNS, output);
     for one in &plan {
         let result = if go_on {
-            match cluster::elect_unclean(store, one, TIMEOUT) {
+            match brokers::elect_unclean(store, one, TIMEOUT) {
                 Ok(()) => ELECTED,
                 Err(e) => {
                     failures.notify(env, &e);

@@ -6,7 +6,7 @@ use super::job::HealthJob;
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, Health};
+use crate::client::brokers::{self, Health};
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicPartition;
 
@@ -32,7 +32,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
     let started = env.monotonic();
     let mut modes_due = started;
     loop {
-        let mut health = cluster::health(&store)?;
+        let mut health = brokers::health(&store)?;
         let began = env.monotonic();
         let is_last = job
             .wait

@@ -6,9 +6,9 @@ use super::job::Init;
 use crate::cli::common::usage;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
+use crate::client::stores::{Given, Paths, UnixGroup, create_shared, plan_shared};
 use crate::disk::{Access, group_id};
 use crate::error::Result;
-use crate::store::{Given, Paths, UnixGroup, create_shared, plan_shared};
 
 /// What a plan shows of each entry.
 const PLAN: &[Column] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
 use crate::cli::selection::Selection;
-use crate::cluster::BrokerOptions;
+use crate::client::brokers::BrokerOptions;
 use crate::types::{BrokerId, TopicPartition};
 
 /// One run of `mq-broker`.

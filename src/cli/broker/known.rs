@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::cluster;
+use crate::client::brokers;
+
+use crate::client::StoreDir;
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
 use crate::types::BrokerId;
 
 /// The only broker that there is, or that runs.
@@ -18,7 +19,7 @@ pub(super) fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
     }
     let mut running = Vec::new();
     for id in there {
-        if cluster::broker_holder(store, id)?.is_some() {
+        if brokers::broker_holder(store, id)?.is_some() {
             running.push(id);
         }
     }

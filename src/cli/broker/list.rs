@@ -2,7 +2,7 @@
 
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, BrokerStatus};
+use crate::client::brokers::{self, BrokerStatus};
 use crate::error::Result;
 
 /// What `status` shows too begins both, in the same order.
@@ -29,10 +29,10 @@ pub(super) fn state(status: &BrokerStatus) -> &'static str {
 
 pub(super) fn list(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let shares = cluster::shares(&store)?;
+    let shares = brokers::shares(&store)?;
     let mut listing = Listing::stdout(env, COLUMNS, output);
     for id in store.brokers()? {
-        let status = cluster::broker_status(&store, id)?;
+        let status = brokers::broker_status(&store, id)?;
         let share = shares.get(&id).copied().unwrap_or_default();
         listing.row(vec![
             id.into(),

@@ -9,9 +9,9 @@ use crate::cli::common::usage;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::selection::{Selection, scopes};
 use crate::cli::{Env, Outcome};
-use crate::client::{Admin, PlannedReassignment, ReassignmentDescription};
+use crate::client::brokers::Liveness;
+use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, StoreDir};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Liveness, StoreDir};
 use crate::types::{BrokerId, PartitionId, Scope, TopicName, TopicPartition};
 
 /// How long each lock is waited for.

@@ -7,10 +7,9 @@ use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
 use crate::cli::{Env, Outcome, local_zone};
-use crate::cluster::{self, BrokerOptions, Daemon, Notice, Stop};
+use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, Stop};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
-use crate::store;
 use crate::types::BrokerId;
 
 /// How long the store's lock is waited for.
@@ -50,7 +49,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     }
     let tried = match &options.log_dir {
         Some(place) if !env.is_store_there()? => {
-            Some(store::try_place(&OsDisk, &env.store_path()?, id, place)?)
+            Some(brokers::try_place(&OsDisk, &env.store_path()?, id, place)?)
         }
         _ => None,
     };
@@ -72,7 +71,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         wake: env.wake_fd(),
     };
     let mut stdout = env.stdout();
-    let mut ready = |ready: cluster::Ready| {
+    let mut ready = |ready: brokers::Ready| {
         let role = match ready.controller_epoch {
             Some(epoch) => format!("controller, epoch {epoch}"),
             None => "standby".to_owned(),
@@ -120,7 +119,7 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let mut runs = false;
     let mut listing = Listing::stdout(env, STATUS_COLUMNS, output);
     for id in store.brokers()? {
-        let status = cluster::broker_status(&store, id)?;
+        let status = brokers::broker_status(&store, id)?;
         let running = status.running.as_ref();
         runs |= running.is_some();
         listing.row(vec![
@@ -148,7 +147,7 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
 fn unregister(id: BrokerId, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     known(&store, id)?;
-    let left = cluster::unregister(&store, id, TIMEOUT)?;
+    let left = brokers::unregister(&store, id, TIMEOUT)?;
     env.note(&match left {
         Some(place) => format!("broker {id} is unregistered; {} stays", place.display()),
         None => format!("broker {id} is unregistered"),
@@ -168,7 +167,7 @@ const LOCK_COLUMNS: &[Column] = &[
 fn locks(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut listing = Listing::stdout(env, LOCK_COLUMNS, output);
-    for row in cluster::held_locks(&store)? {
+    for row in brokers::held_locks(&store)? {
         listing.row(vec![
             row.kind.as_str().into(),
             (!row.of.is_empty()).then_some(row.of).into(),

@@ -9,9 +9,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::known::{known, only_one};
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
-use crate::cluster::{self, Progress};
+use crate::client::StoreDir;
+use crate::client::brokers::{self, Holder, Progress};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Holder, StoreDir};
 use crate::types::{BrokerId, TopicPartition};
 
 /// Between two looks whether a broker has ended, and how far it is with that.
@@ -29,7 +29,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         Some(id) => known(&store, id)?,
         None => only_one(&store)?,
     };
-    let Some(holder) = cluster::broker_holder(&store, id)? else {
+    let Some(holder) = brokers::broker_holder(&store, id)? else {
         return Err(
             Error::new(Kind::BrokerState, format!("broker {id} is not running"))
                 .cure("'mq-broker status' shows which brokers run"),
@@ -52,7 +52,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         let now = env.monotonic();
         if now.saturating_sub(observed) >= PROGRESS_INTERVAL {
             observed = now;
-            let left = cluster::to_hand_over(&store, id);
+            let left = brokers::to_hand_over(&store, id);
             if least.is_none_or(|least| nearer(left, least)) {
                 (least, since) = (Some(left), now);
             }
@@ -81,7 +81,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     env.note(&format!("broker {id} (process {}) has ended", holder.pid));
     // What nobody else could lead is no news.
     if least.is_some_and(|least| least.partitions > 0)
-        && let Ok(led) = cluster::led_by(&store, id)
+        && let Ok(led) = brokers::led_by(&store, id)
         && !led.is_empty()
     {
         env.note(&format!(
@@ -119,7 +119,7 @@ fn signal(id: BrokerId, holder: &Holder) -> Result<()> {
 
 /// Whether that incarnation has not ended: a service manager may have started the next by now.
 fn still_runs(store: &Arc<StoreDir>, id: BrokerId, incarnation: u64) -> Result<bool> {
-    match cluster::broker_holder(store, id) {
+    match brokers::broker_holder(store, id) {
         Ok(holder) => Ok(holder.is_some_and(|holder| holder.incarnation == incarnation)),
         // The next one is just starting.
         Err(e) if e.kind() == Kind::Busy => Ok(false),

@@ -8,9 +8,9 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use super::line::{Line, Native};
 use crate::cli::lang::NAMED_POINTS;
+use crate::client::groups;
 use crate::client::offset_spec::Point;
-use crate::group;
-use crate::store::TopicConfigs;
+use crate::client::topics::TopicConfigs;
 
 /// What completes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +138,8 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
         Due::Brokers => brokers(line, text, &[',', ':']),
         Due::TopicConfig => topic_configs(text),
         Due::TopicConfigName => helped(text, TopicConfigs::names(), "", TopicConfigs::allowed),
-        Due::GroupConfig => helped(text, group::config_names(), "=", |_| None),
-        Due::GroupConfigName => helped(text, group::config_names(), "", |_| None),
+        Due::GroupConfig => helped(text, groups::config_names(), "=", |_| None),
+        Due::GroupConfigName => helped(text, groups::config_names(), "", |_| None),
         Due::Point(stored) => {
             let points = NAMED_POINTS.into_iter();
             let points = points.filter(|(_, point)| stored || *point != Point::Stored);

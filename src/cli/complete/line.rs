@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::cli::env::store_path;
+use crate::client::stores::Listing;
 use crate::disk::OsDisk;
-use crate::store::Listing;
 use crate::types::BrokerId;
 
 /// What the shell completes itself: it knows home directories, quotes and the user's wishes.

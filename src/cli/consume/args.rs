@@ -7,8 +7,8 @@ use crate::cli::lang::{FIELDS_HELP, literal_braces, parse_count};
 use crate::cli::rules::How;
 use crate::cli::tool::Tool;
 use crate::cli::{Env, Outcome, Rule};
+use crate::client::groups::Assignor;
 use crate::error::Result;
-use crate::group::Assignor;
 
 /// Print a topic's records, then follow new ones
 ///

@@ -9,10 +9,9 @@ use super::tail::TailOf;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::offset_spec::{Point, PointRange, Selection};
-use crate::client::{Consumer, Until, open_reader, resolve_range};
+use crate::client::topics::{self, TopicHandle};
+use crate::client::{Consumer, StoreDir, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
-use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicHandle};
 use crate::types::{PartitionId, TopicName, TopicPartition};
 
 /// The topics that are read, and how many of their partitions are assigned.
@@ -260,7 +259,7 @@ fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<
 
 /// The topics that are asked for and there.
 fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
-    let there = topic_file::list(store)?;
+    let there = topics::list(store)?;
     match &job.topics {
         Topics::Names(names) => {
             if first && !job.wait {
@@ -327,7 +326,7 @@ pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
 
 /// A topic that was asked for by its name is not there.
 pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
-    let error = topic_file::unknown(store, name);
+    let error = topics::unknown(store, name);
     let cure = match error.cure_text() {
         Some(cure) if cure.ends_with('?') => {
             format!("{cure} --wait waits until one is created")

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::Env;
-use crate::client::{CommandFile, Generation, GroupSession};
+use crate::client::groups::CommandFile;
+use crate::client::{Generation, GroupSession};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord};
+use crate::client::topics::TopicHandle;
+use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, BatchView, Decompressor, Header, Record, stamp};
-use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 
 /// How long sending may wait for locks.

@@ -27,10 +27,9 @@ use super::print::{Printer, Stop};
 use super::reading::FETCH_BYTES;
 use crate::cli::lang::shown;
 use crate::cli::{Env, stdout};
-use crate::client::{BatchInfo, Consumer, Fetched, Generation, GroupSession};
+use crate::client::{BatchInfo, Consumer, Fetched, Generation, GroupSession, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
-use crate::store::StoreDir;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 /// A batch is cut here though it has fewer records: it is held in memory for the next try. Nor is

@@ -14,15 +14,15 @@ use super::output::{Output, unread};
 use super::print::Stop;
 use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
 use crate::cli::{Env, Outcome, stdout};
+use crate::client::files::PartitionReader;
+use crate::client::groups::Naming;
 use crate::client::offset_spec::{PointRange, Selection};
+use crate::client::topics::{self, TopicHandle};
 use crate::client::{
     Began, CommitWhen, Delivery, End, Fetched, Generation, GroupOptions, GroupSession, Order,
+    StoreDir,
 };
 use crate::error::{Kind, Result};
-use crate::group::Naming;
-use crate::partition::PartitionReader;
-use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 /// How long a change of the group waits for its lock.
@@ -151,7 +151,7 @@ fn topics_are_there(
     let mut had = (!was_there).then(Vec::new);
     let mut noted = false;
     loop {
-        let mut there = topic_file::list(store)?;
+        let mut there = topics::list(store)?;
         let had = had.get_or_insert_with(|| there.clone());
         there.retain(|name| {
             let is_awaited = wants_records && matcher.matches(name) && !had.contains(name);

@@ -6,9 +6,9 @@ use super::filter::Filter;
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
 use crate::cli::selection::Selection as Named;
+use crate::client::groups::{Assignor, Naming, Subscription};
 use crate::client::offset_spec::Selection;
 use crate::client::{CommitWhen, ReadFrom};
-use crate::group::{Assignor, Naming, Subscription};
 use crate::types::{PartitionId, TopicName, TopicPartition};
 
 /// Which topics are read.

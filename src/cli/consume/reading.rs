@@ -21,9 +21,8 @@ use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, presence, stdout};
-use crate::client::{Consumer, Fetched};
+use crate::client::{Consumer, Fetched, StoreDir};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
 use crate::types::{Offset, TopicPartition};
 
 /// Between two looks for a store or topic that is waited for.

@@ -12,9 +12,8 @@ use super::reading::{Idle, Reading, Source, Took, nothing};
 use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
-use crate::client::{CommitWhen, Fetched, ReadFrom};
+use crate::client::{CommitWhen, Fetched, ReadFrom, StoreDir};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
 use crate::types::TopicPartition;
 
 /// Bytes fetched at a time.

@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use super::reading::Reading;
 use crate::cli::stdout;
-use crate::client::{Consumer, Fetched, Position};
+use crate::client::{Consumer, Fetched, Position, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::record::Decompressor;
-use crate::store::StoreDir;
 use crate::types::{Offset, Timestamp, TopicPartition, Uuid};
 
 /// Bytes fetched at a time while places are looked for.

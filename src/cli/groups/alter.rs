@@ -6,8 +6,8 @@ use super::job::Alter;
 use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Outcome};
+use crate::client::groups;
 use crate::error::Result;
-use crate::group;
 
 /// What a plan says.
 const PLAN: [Column; 3] = [
@@ -19,17 +19,17 @@ const PLAN: [Column; 3] = [
 /// Changes a group's configs.
 pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     for (config, value) in &job.set {
-        group::check_config_value(config, value)?;
+        groups::check_config_value(config, value)?;
     }
     let store = env.open_store()?;
     let is_printed = job.dry_run || job.output.is_given;
     let before = if is_printed {
-        group::configs(&store, &job.group)?
+        groups::configs(&store, &job.group)?
     } else {
         BTreeMap::default()
     };
     if !job.dry_run {
-        for note in group::alter_configs(&store, &job.group, &job.set, &job.unset, TIMEOUT)? {
+        for note in groups::alter_configs(&store, &job.group, &job.set, &job.unset, TIMEOUT)? {
             env.warn(&note);
         }
     }

@@ -15,8 +15,8 @@ use crate::cli::output::OutputArgs;
 use crate::cli::pattern::NamePattern;
 use crate::cli::tool::Tool;
 use crate::cli::{Env, Outcome, Rule};
+use crate::client::stores;
 use crate::error::Result;
-use crate::store::layout;
 
 /// Inspect consumer groups, and move or delete their offsets
 ///
@@ -218,7 +218,7 @@ impl Args {
             }),
             Command::Describe(args) => {
                 for group in &args.groups {
-                    layout::group_dir(group)?;
+                    stores::group_dir(group)?;
                 }
                 Job::Describe(Describe {
                     groups: args.groups,
@@ -236,7 +236,7 @@ impl Args {
                     .map(|text| NamePattern::parse(text))
                     .collect::<Result<_>>()?;
                 for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
-                    layout::group_dir(name.text())?;
+                    stores::group_dir(name.text())?;
                 }
                 Job::Delete(Delete {
                     patterns,
@@ -260,7 +260,7 @@ impl Args {
 }
 
 fn commit(args: CommitArgs) -> Result<Commit> {
-    layout::group_dir(&args.group)?;
+    stores::group_dir(&args.group)?;
     let mut offsets = Vec::with_capacity(args.offsets.len());
     for arg in &args.offsets {
         let (tp, offset) = parse_partition_offset(arg)?;

@@ -3,9 +3,9 @@
 use super::job::{Alter, Job};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::output::OutputArgs;
+use crate::client::groups::check_config_name;
+use crate::client::stores;
 use crate::error::Result;
-use crate::group::check_config_name;
-use crate::store::layout;
 
 /// Change a group's configs
 ///
@@ -47,7 +47,7 @@ Examples:
 impl AlterArgs {
     /// What is asked for.
     pub fn job(self) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         let example = "offsets.retention.minutes=43200";
         let set = config_pairs(&self.configs, check_config_name, example)?;
         Ok(Job::Alter(Alter {

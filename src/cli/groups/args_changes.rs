@@ -5,8 +5,8 @@ use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
+use crate::client::stores;
 use crate::error::Result;
-use crate::store::layout;
 
 /// Revert the last change of a group's offsets
 ///
@@ -36,7 +36,7 @@ Examples:
 impl UndoArgs {
     /// What is asked for.
     pub fn job(self, can_ask: bool) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         Ok(Job::Undo(Undo {
             group: self.group,
             output: self.output.try_into()?,
@@ -79,7 +79,7 @@ Examples:
 impl DeleteOffsetsArgs {
     /// What is asked for.
     pub fn job(self, can_ask: bool) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         Ok(Job::DeleteOffsets(DeleteOffsets {
             group: self.group,
             topics: Selection::parse(&self.topic)?,
@@ -118,8 +118,8 @@ Examples:
 impl CloneArgs {
     /// What is asked for.
     pub fn job(self, can_ask: bool) -> Result<Job> {
-        layout::group_dir(&self.from)?;
-        layout::group_dir(&self.to)?;
+        stores::group_dir(&self.from)?;
+        stores::group_dir(&self.to)?;
         if self.from == self.to {
             return Err(usage(
                 "a group cannot be cloned to itself",
@@ -161,7 +161,7 @@ Examples:
 impl HistoryArgs {
     /// What is asked for.
     pub fn job(self) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         Ok(Job::History(History {
             group: self.group,
             output: self.output.try_into()?,

@@ -10,8 +10,8 @@ use crate::cli::lang::{
 use crate::cli::output::{OutputArgs, OutputOptions};
 use crate::cli::rules::How;
 use crate::cli::selection::Selection;
+use crate::client::stores;
 use crate::error::Result;
-use crate::store::layout;
 
 /// Rows have a format, records are printed as they are.
 const fn no_rows(arg: &'static str) -> Rule {
@@ -118,7 +118,7 @@ impl PeekArgs {
 
     /// What is asked for.
     pub fn job(self, now: &Now) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         Ok(Job::Peek(Peek {
             group: self.group,
             before: self.before,
@@ -163,7 +163,7 @@ impl SkipArgs {
 
     /// What is asked for.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         Ok(Job::Skip(Skip {
             group: self.group,
             tp: parse_topic_partition(&self.partition)?,
@@ -214,7 +214,7 @@ impl CheckArgs {
     /// What is asked for.
     pub fn job(self) -> Result<Job> {
         for group in &self.groups {
-            layout::group_dir(group)?;
+            stores::group_dir(group)?;
         }
         let warn = self.warn.as_deref().map(threshold).transpose()?;
         let critical = self.critical.as_deref().map(threshold).transpose()?;
@@ -279,7 +279,7 @@ impl WatchArgs {
     /// What is asked for.
     pub fn job(self) -> Result<Job> {
         if let Some(group) = &self.group {
-            layout::group_dir(group)?;
+            stores::group_dir(group)?;
         }
         Ok(Job::Watch(Watch {
             group: self.group,

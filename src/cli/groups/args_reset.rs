@@ -9,8 +9,8 @@ use crate::cli::lang::{Now, parse_point};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
 use crate::client::offset_spec::Point;
+use crate::client::stores;
 use crate::error::{Error, Result};
-use crate::store::layout;
 
 /// Move a group's committed offsets
 ///
@@ -80,7 +80,7 @@ Examples:
 impl ResetArgs {
     /// What is asked for.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         let topics = Selection::parse(&self.topic)?;
         if self.export {
             let group = self.group;
@@ -103,7 +103,7 @@ impl ResetArgs {
         } else if let Some(path) = self.from_file {
             Move::File(path)
         } else if let Some(other) = self.to_group {
-            layout::group_dir(&other)?;
+            stores::group_dir(&other)?;
             Move::Group(other)
         } else {
             return Err(usage(

@@ -4,8 +4,8 @@ use super::job::{Job, Wait};
 use crate::cli::lang::{parse_count, parse_duration};
 use crate::cli::output::OutputArgs;
 use crate::cli::selection::Selection;
+use crate::client::stores;
 use crate::error::Result;
-use crate::store::layout;
 
 /// Wait until a group has caught up
 ///
@@ -49,7 +49,7 @@ Examples:
 impl WaitArgs {
     /// What is asked for.
     pub fn job(self) -> Result<Job> {
-        layout::group_dir(&self.group)?;
+        stores::group_dir(&self.group)?;
         let one = |text: &String| Selection::parse(&[text]);
         let timeout = self.timeout.as_deref().map(parse_duration).transpose();
         Ok(Job::Wait(Wait {

@@ -7,9 +7,9 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing, OutputOptions};
 use crate::cli::selection::Selection;
 use crate::cli::{Env, Outcome};
+use crate::client::StoreDir;
+use crate::client::groups::{self, OffsetChange};
 use crate::error::Result;
-use crate::group::{self, OffsetChange};
-use crate::store::StoreDir;
 use crate::types::TopicName;
 
 /// A change of a group's offsets that needs consent.
@@ -63,7 +63,7 @@ pub(crate) fn of_topics(topics: &Selection) -> String {
 
 /// The topics that a group has committed offsets of, there or not.
 pub(crate) fn topics_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<TopicName>> {
-    let state = group::committed_offsets(store, group)?;
+    let state = groups::committed_offsets(store, group)?;
     let names: BTreeSet<TopicName> = state.offsets().map(|(topic, ..)| topic.clone()).collect();
     Ok(names.into_iter().collect())
 }

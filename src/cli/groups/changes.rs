@@ -7,8 +7,8 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
+use crate::client::groups::{self, Line, LineKind, OffsetChange};
 use crate::error::Result;
-use crate::group::{self, Line, LineKind, OffsetChange};
 use crate::types::Offset;
 
 const HISTORY: [Column; 6] = [
@@ -23,7 +23,7 @@ const HISTORY: [Column; 6] = [
 /// Takes back the last change.
 pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let planned = group::plan_undo(&store, &job.group)?;
+    let planned = groups::plan_undo(&store, &job.group)?;
     if planned.members_since {
         env.note("members have committed since that change: these offsets go back, too");
     }
@@ -40,7 +40,7 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
             let group = job.group.escape_debug();
             format!("take back the {what} of group '{group}' ({moved})?")
         },
-        |notes| group::undo(&store, &job.group, &planned, TIMEOUT, notes).map(|done| done.changes),
+        |notes| groups::undo(&store, &job.group, &planned, TIMEOUT, notes).map(|done| done.changes),
     )
 }
 
@@ -48,7 +48,7 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
 pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     // Where the group is not there, that is what is wrong.
-    group::summarize(&store, &job.group)?;
+    groups::summarize(&store, &job.group)?;
     let scopes = scopes(&job.topics.resolve_all(|| topics_of(&store, &job.group))?);
     let asked = Asked {
         group: &job.group,
@@ -56,7 +56,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
         output: job.output,
     };
     let delete = |dry_run, notes: &mut Vec<String>| {
-        group::delete_offsets(&store, &job.group, &scopes, dry_run, TIMEOUT, notes)
+        groups::delete_offsets(&store, &job.group, &scopes, dry_run, TIMEOUT, notes)
     };
     asked.change(
         env,
@@ -70,7 +70,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
 pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let clone = |dry_run, notes: &mut Vec<String>| {
-        group::clone_offsets(&store, &job.from, &job.to, dry_run, TIMEOUT, notes)
+        groups::clone_offsets(&store, &job.from, &job.to, dry_run, TIMEOUT, notes)
     };
     let planned = clone(true, &mut Vec::new())?;
     let replaces = |change: &OffsetChange| change.from.is_some() && change.from != change.to;
@@ -104,7 +104,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
 /// Tells what happened to a group's offsets.
 pub fn history(job: History, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let (lines, notes) = group::history(&store, &job.group)?;
+    let (lines, notes) = groups::history(&store, &job.group)?;
     for note in notes {
         env.warn(&note);
     }

@@ -9,8 +9,8 @@ use super::job::{Check, Threshold};
 use crate::cli::check_status::Status;
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Outcome};
+use crate::client::groups::{self, GroupDescription};
 use crate::error::{Error, Result};
-use crate::group::{self, GroupDescription};
 
 /// What is told of one group.
 #[derive(Debug)]
@@ -66,11 +66,11 @@ pub fn notify_unknown(e: &Error) -> Result<Outcome> {
 fn observe(job: &Check, env: &Env) -> Result<Vec<Finding>> {
     let store = env.open_store()?;
     let names = if job.groups.is_empty() {
-        group::list(&store)?
+        groups::list(&store)?
     } else {
         job.groups.clone()
     };
-    let one = |group: String| match group::describe(&store, &group) {
+    let one = |group: String| match groups::describe(&store, &group) {
         Ok(seen) => {
             for note in &seen.notes {
                 env.warn(note);

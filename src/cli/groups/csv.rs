@@ -5,8 +5,8 @@ use std::io::{BufRead, Read};
 use std::path::Path;
 
 use crate::cli::lang::parse_partition;
+use crate::client::groups::CommitEntry;
 use crate::error::{Error, Kind, Result};
-use crate::group::CommitEntry;
 use crate::types::{Offset, TopicName, TopicPartition};
 
 /// Longest row, bytes: far more than the longest name needs.

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::client::groups::{GroupDescription, OffsetDescription};
 use crate::error::{Error, Kind, Result};
-use crate::group::{GroupDescription, OffsetDescription};
 use crate::types::{TopicName, TopicPartition};
 
 /// Partitions that a message names.

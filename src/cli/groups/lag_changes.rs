@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::Env;
+use crate::client::files::{PAGE_FILE, PartitionReader};
+use crate::client::topics::TopicHandle;
+use crate::client::{StoreDir, stores};
 use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{PAGE_FILE, PartitionReader};
-use crate::store::{StoreDir, TopicHandle, layout};
 use crate::types::{TopicPartition, Uuid};
 
 /// Without the kernel's word: the longest wait. The caller asks for shorter ones.
@@ -116,10 +117,10 @@ impl LagChanges {
         }
         if let Ok(dir) = dir {
             self.files.extend(watcher.add_dir(&*dir, "."));
-            let members = watcher.add_closes(&*dir, layout::MEMBERS_DIR);
+            let members = watcher.add_closes(&*dir, stores::MEMBERS_DIR);
             self.files.extend(members);
             self.files
-                .extend(watcher.add_file(&*dir, layout::OFFSETS_LOG));
+                .extend(watcher.add_file(&*dir, stores::OFFSETS_LOG));
         }
         if let Ok(topics) = self.store.topics_dir() {
             self.files.extend(watcher.add_dir(&**topics, "."));

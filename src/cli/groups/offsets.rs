@@ -9,12 +9,10 @@ use super::job::{Commit, Export, Move, Reset};
 use crate::cli::common::TIMEOUT;
 use crate::cli::selection::{Chosen, Selection};
 use crate::cli::{Env, Outcome};
+use crate::client::groups::{self, CommitEntry, OffsetsState};
 use crate::client::offset_spec::Point;
-use crate::client::{open_reader, resolve_within};
+use crate::client::{StoreDir, open_reader, resolve_within, topics};
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, CommitEntry, OffsetsState};
-use crate::store::StoreDir;
-use crate::store::topics::topic_file;
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// Moves a group's offsets.
@@ -45,9 +43,9 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
     };
     asked.change(
         env,
-        || group::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new()),
+        || groups::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new()),
         |moved| format!("move {moved} of group '{}'?", job.group.escape_debug()),
-        |notes| group::reset(&store, &job.group, &plan, false, TIMEOUT, notes),
+        |notes| groups::reset(&store, &job.group, &plan, false, TIMEOUT, notes),
     )
 }
 
@@ -82,10 +80,10 @@ pub(super) fn plan(
     to: &Move,
     env: &Env,
 ) -> Result<Vec<CommitEntry>> {
-    let state = group::committed_offsets(store, &job.group)?;
+    let state = groups::committed_offsets(store, &job.group)?;
     let mut plan = Vec::new();
     for tp in partitions(store, job, &state)? {
-        let topic_id = topic_file::read(store, &tp.topic)?.0.topic_id;
+        let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
         if let Some(offset) = target(store, to, &state, &tp, topic_id, env)? {
             plan.push(CommitEntry { tp, offset });
         }
@@ -101,14 +99,14 @@ fn scoped(mut rows: Vec<CommitEntry>, topics: &Selection) -> Vec<CommitEntry> {
 /// What a group has committed, of topics that are still there.
 fn offsets_of(store: &Arc<StoreDir>, group: &str, env: &Env) -> Result<Vec<CommitEntry>> {
     // Where the group is not there, that is what is wrong.
-    let seen = group::summarize(store, group)?;
+    let seen = groups::summarize(store, group)?;
     for note in seen.notes.iter().chain(&seen.damage) {
         env.warn(note);
     }
-    let state = group::committed_offsets(store, group)?;
+    let state = groups::committed_offsets(store, group)?;
     let mut rows = Vec::new();
     for (topic, partition, topic_id, offset) in state.offsets() {
-        let found = topic_file::read_if_there(store, topic)?;
+        let found = topics::read_if_there(store, topic)?;
         if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
             let tp = TopicPartition::new(topic.clone(), partition);
             rows.push(CommitEntry { tp, offset });
@@ -137,11 +135,11 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
         .map(|(tp, offset)| CommitEntry { tp, offset })
         .collect();
     if job.dry_run {
-        let changes = group::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new())?;
+        let changes = groups::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new())?;
         print(&job.group, &changes, job.output, env)?;
     } else {
         let done = warned(env, |notes| {
-            group::commit(&store, &job.group, &plan, TIMEOUT, notes)
+            groups::commit(&store, &job.group, &plan, TIMEOUT, notes)
         })?;
         if job.output.is_given {
             print(&job.group, &done, job.output, env)?;
@@ -159,21 +157,21 @@ fn partitions(
 ) -> Result<Vec<TopicPartition>> {
     let chosen = if job.topics.is_empty() {
         // Where the group is not there, that is what is wrong.
-        group::summarize(store, &job.group)?;
+        groups::summarize(store, &job.group)?;
         let mut names = BTreeSet::new();
         for (topic, _, topic_id, _) in state.offsets() {
-            let found = topic_file::read_if_there(store, topic)?;
+            let found = topics::read_if_there(store, topic)?;
             if found.is_some_and(|(meta, _)| meta.topic_id == topic_id) {
                 names.insert(topic.clone());
             }
         }
         names.into_iter().map(Chosen::all_of).collect()
     } else {
-        job.topics.resolve_all(|| topic_file::list(store))?
+        job.topics.resolve_all(|| topics::list(store))?
     };
     let mut all = Vec::new();
     for chosen in chosen {
-        let (meta, _) = topic_file::read(store, &chosen.topic)?;
+        let (meta, _) = topics::read(store, &chosen.topic)?;
         let partitions = chosen.partitions_of(&meta)?.into_iter();
         all.extend(partitions.map(|p| TopicPartition::new(chosen.topic.clone(), p)));
     }

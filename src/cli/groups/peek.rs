@@ -8,12 +8,10 @@ use crate::cli::common::TIMEOUT;
 use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::{BatchInfo, for_each_around, open_reader};
+use crate::client::groups::{self, CommitEntry};
+use crate::client::{BatchInfo, StoreDir, for_each_around, open_reader, topics};
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group::{self, CommitEntry};
 use crate::record::Record;
-use crate::store::StoreDir;
-use crate::store::topics::topic_file;
 use crate::types::{Offset, TopicPartition};
 
 const PEEK: [Column; 8] = [
@@ -41,7 +39,7 @@ const SKIP: [Column; 8] = [
 /// Shows what a group read last and what it will read next.
 pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let seen = group::describe(&store, &job.group)?;
+    let seen = groups::describe(&store, &job.group)?;
     for note in seen.notes.iter().chain(&seen.damage) {
         env.warn(note);
     }
@@ -100,7 +98,7 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
     // A group that has members is told of before anything is shown.
-    group::reset(&store, &job.group, &[], true, TIMEOUT, &mut Vec::new())?;
+    groups::reset(&store, &job.group, &[], true, TIMEOUT, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
     let records = job.records.for_screen(env);
     let mut shown = Shown::new(&records, &SKIP);
@@ -154,16 +152,16 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     );
     if job.consent.proceed(env, &question)? {
         warned(env, |notes| {
-            group::reset(&store, &job.group, &plan, false, TIMEOUT, notes)
+            groups::reset(&store, &job.group, &plan, false, TIMEOUT, notes)
         })?;
     }
     Ok(Outcome::Done)
 }
 
 fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<Offset> {
-    group::summarize(store, group)?;
-    let topic_id = topic_file::read(store, &tp.topic)?.0.topic_id;
-    let state = group::committed_offsets(store, group)?;
+    groups::summarize(store, group)?;
+    let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
+    let state = groups::committed_offsets(store, group)?;
     state
         .committed(&tp.topic, topic_id, tp.partition)
         .map(|committed| committed.offset)

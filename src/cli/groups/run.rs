@@ -6,8 +6,8 @@ use super::{alter, changes, check, offsets, peek, show, wait, watch};
 use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::groups;
 use crate::error::{Error, Kind, Result};
-use crate::group;
 
 /// How long a change tries for the group's lock.
 
@@ -45,7 +45,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
 
 fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let there = group::list(&store)?;
+    let there = groups::list(&store)?;
     let mut failures = Failures::default();
     let mut doomed: Vec<&String> = Vec::new();
     for pattern in &job.patterns {
@@ -63,7 +63,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
                 )
                 .cure("'mq-groups list' shows the groups")
             } else {
-                group::unknown(&store, pattern.text())
+                groups::unknown(&store, pattern.text())
             };
             failures.notify(env, &e);
         }
@@ -73,7 +73,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     // A group that has members is told of before anybody is asked.
     let mut free = Vec::with_capacity(doomed.len());
     for name in doomed {
-        match group::delete(&store, name, true, TIMEOUT, &mut Vec::new()) {
+        match groups::delete(&store, name, true, TIMEOUT, &mut Vec::new()) {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}
             Err(e) => failures.notify(env, &e),
             Ok(()) => free.push(name),
@@ -105,7 +105,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     let mut rows = Listing::stdout(env, &PLAN, job.output);
     for name in free {
         let deleted = warned(env, |notes| {
-            group::delete(&store, name, false, TIMEOUT, notes)
+            groups::delete(&store, name, false, TIMEOUT, notes)
         });
         match deleted {
             Err(e) if e.kind() == Kind::UnknownGroup && job.if_exists => {}

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use super::job::{Describe, List};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::groups::{self, GroupDescription};
 use crate::error::{Kind, Result};
-use crate::group::{self, GroupDescription};
 
 const GROUPS: [Column; 6] = [
     Column::text("group"),
@@ -46,7 +46,7 @@ const MEMBERS: [Column; 7] = [
 struct MemberOf<'a> {
     group: &'a str,
     #[serde(flatten)]
-    member: &'a group::MemberDescription,
+    member: &'a groups::MemberDescription,
 }
 
 /// Lists groups.
@@ -54,8 +54,8 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut failures = Failures::default();
     let mut rows = Listing::stdout(env, &GROUPS, job.output);
-    for name in group::list(&store)? {
-        match group::summarize(&store, &name) {
+    for name in groups::list(&store)? {
+        match groups::summarize(&store, &name) {
             Ok(seen) => {
                 if let Some(damage) = &seen.damage {
                     failures.warn(env, damage);
@@ -83,14 +83,14 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let all = job.groups.is_empty();
     let names = if all {
-        group::list(&store)?
+        groups::list(&store)?
     } else {
         job.groups
     };
     let mut failures = Failures::default();
     let mut seen = Vec::with_capacity(names.len());
     for name in names {
-        match group::describe(&store, &name) {
+        match groups::describe(&store, &name) {
             Ok(mut group) => {
                 for note in &group.notes {
                     env.warn(note);
@@ -178,7 +178,7 @@ fn configs(groups: &[GroupDescription]) -> String {
 }
 
 fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
-    let row = |member: &group::MemberDescription| {
+    let row = |member: &groups::MemberDescription| {
         let owned = member.assignment.iter().flat_map(|topic| {
             topic
                 .partitions
@@ -200,7 +200,7 @@ fn members(group: &GroupDescription) -> Vec<Vec<Cell>> {
 
 /// A row for each partition.
 pub(super) fn offsets(group: &GroupDescription) -> Vec<Vec<Cell>> {
-    let row = |row: &group::OffsetDescription| {
+    let row = |row: &groups::OffsetDescription| {
         let member = group
             .members
             .iter()

@@ -20,9 +20,9 @@ use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{Listing, OutputFormat, json_line};
 use crate::cli::{Env, Outcome, presence};
+use crate::client::StoreDir;
+use crate::client::groups::{self, GroupDescription};
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group::{self, GroupDescription};
-use crate::store::StoreDir;
 use crate::types::TopicPartition;
 
 /// From one look to the next, where a commit calls for it.
@@ -186,7 +186,7 @@ fn is_absence(e: &Error) -> bool {
 
 /// One look at the group.
 fn examine(store: &Arc<StoreDir>, job: &Wait, unread: &Unread) -> Result<GroupDescription> {
-    let described = group::describe(store, &job.group)?;
+    let described = groups::describe(store, &job.group)?;
     unread.are_there(&described)?;
     observe(described, job)
 }

@@ -12,10 +12,10 @@ use super::screen::{KeyCommand, Screen};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
 use crate::cli::{Env, Outcome, stdout};
+use crate::client::groups::{self, GroupDescription};
+use crate::client::{StoreDir, stores};
 use crate::disk::{Wake, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, GroupDescription};
-use crate::store::{StoreDir, layout};
 
 /// Between two looks at what no watch tells of.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     if let Some(group) = &job.group {
         // A mistyped name is told at once.
-        group::describe(&store, group)?;
+        groups::describe(&store, group)?;
     }
     if env.stdout_is_terminal() && job.output.format == OutputFormat::Table {
         return draw(&job, &store, env);
@@ -153,11 +153,11 @@ fn cut(text: &str, columns: u16) -> &str {
 fn observe(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> {
     let names = match &job.group {
         Some(group) => vec![group.clone()],
-        None => group::list(store)?,
+        None => groups::list(store)?,
     };
     let mut seen = Vec::with_capacity(names.len());
     for name in names {
-        match group::describe(store, &name) {
+        match groups::describe(store, &name) {
             Ok(mut group) => {
                 if job.only_lagging {
                     group
@@ -242,13 +242,13 @@ impl Changes {
     }
 
     fn watch_new(&mut self) {
-        for name in group::list_all(&self.store).unwrap_or_default() {
+        for name in groups::list_all(&self.store).unwrap_or_default() {
             if self.known.contains(&name) {
                 continue;
             }
             if let Ok(dir) = self.store.group_dir(&name) {
                 let _ = self.watcher.add_dir(&*dir, ".");
-                let _ = self.watcher.add_file(&*dir, layout::OFFSETS_LOG);
+                let _ = self.watcher.add_file(&*dir, stores::OFFSETS_LOG);
                 self.known.insert(name);
             }
         }

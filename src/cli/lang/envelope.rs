@@ -269,7 +269,7 @@ mod tests {
             value: Some(b"\xff"),
             headers: HeaderList::Slice(&headers),
             count: 0,
-            edges: crate::client::LogEdges::default(),
+            edges: crate::client::files::LogEdges::default(),
         };
         let mut out = Vec::new();
         write_envelope(&record, &mut out);

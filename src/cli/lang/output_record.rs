@@ -1,6 +1,6 @@
 //! A record as it is printed.
 
-use crate::client::LogEdges;
+use crate::client::files::LogEdges;
 use crate::record::{Header, Headers};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TimestampType};
 

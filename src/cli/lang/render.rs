@@ -255,8 +255,8 @@ fn bytes_of<'a>(
 mod tests {
     use super::*;
     use crate::cli::lang::delimiter::Delimiter;
+    use crate::client::files::LogEdges;
     use crate::error::Kind;
-    use crate::partition::LogEdges;
     use crate::types::TimestampType;
 
     const HEADERS: [Header<'static>; 3] = [

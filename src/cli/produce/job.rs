@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::lang::{InputOptions, OriginText, Renderer};
-use crate::client::ProducerOptions;
+use crate::client::{ProducerOptions, StoreDir, topics};
 use crate::error::{Error, Kind, Result};
-use crate::store::StoreDir;
-use crate::store::topics::topic_file;
 use crate::types::{PartitionId, Timestamp, TopicName};
 
 /// Where records come from.
@@ -116,7 +114,7 @@ pub struct Job {
 /// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
 pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
     if job.create == AutoCreate::Never {
-        return Err(topic_file::unknown(store, name));
+        return Err(topics::unknown(store, name));
     }
     if job.topic.is_some() && Path::new(name.as_str()).exists() {
         return Err(Error::new(

@@ -7,14 +7,13 @@ use std::time::Duration;
 use super::job::{AutoCreate, check_missing};
 use super::run::Run;
 use crate::cli::lang::{InputFormat, shown};
+use crate::client::topics::{self, TopicConfigs, TopicHandle};
 use crate::client::{
     Admin, NewTopic, ProducerOptions, ProducerRecord, UntimedProducer, check_for_new_topic,
     make_with,
 };
 use crate::error::{Error, Kind, Result};
 use crate::record::DECOMPRESSED_LEN_MAX;
-use crate::store::topics::topic_file;
-use crate::store::{TopicConfigs, TopicHandle};
 use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
 /// Where several topics are open, each has this much that is sent and not acknowledged.
@@ -60,7 +59,7 @@ impl Run<'_> {
                 );
             }
         };
-        if topic_file::read_if_there(&self.store, &name)?.is_none() {
+        if topics::read_if_there(&self.store, &name)?.is_none() {
             check_missing(&self.store, &self.job, &name)?;
             self.check_new(&name, record, named)?;
             self.make(&name)?;
@@ -91,7 +90,7 @@ impl Run<'_> {
                 return Ok(());
             }
             // As it is now: the producer may not have looked since it was deleted.
-            let now = topic_file::read_if_there(&self.store, &open.name)?;
+            let now = topics::read_if_there(&self.store, &open.name)?;
             let Some((known, _)) = now.filter(|(meta, _)| meta.topic_id == topic_id) else {
                 return Ok(());
             };
@@ -185,7 +184,7 @@ impl Run<'_> {
     /// The other topic of this store that a record says it is from, and its partitions.
     fn origin_of(&self, name: &TopicName, named: Option<&str>) -> Option<(TopicName, PartitionId)> {
         let from = TopicName::new(named?).ok().filter(|from| from != name)?;
-        let (meta, _) = topic_file::read_if_there(&self.store, &from).ok()??;
+        let (meta, _) = topics::read_if_there(&self.store, &from).ok()??;
         let known = PartitionId::try_from(meta.partitions.len()).ok()?;
         Some((from, known))
     }
@@ -242,7 +241,7 @@ impl Run<'_> {
         let Some(partitions) = self.job.create.partitions() else {
             return Ok(());
         };
-        let known = topic_file::list(&self.store)?;
+        let known = topics::list(&self.store)?;
         let near = crate::error::near_names(name.as_str(), known.iter().map(|t| t.as_str()));
         let admin = Admin::new(&self.store, self.job.delivery.timeout);
         let (topic, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
@@ -315,7 +314,7 @@ impl Run<'_> {
         }
         self.limits_seen = Some(now);
         // What cannot be read limits nothing: a record for it is told of when its turn comes.
-        let names = topic_file::list(&self.store).unwrap_or_default();
+        let names = topics::list(&self.store).unwrap_or_default();
         let open = names
             .iter()
             .map(|name| TopicHandle::open(&self.store, name));

@@ -12,9 +12,9 @@ use super::lines::Place;
 use super::observer::Waits;
 use super::topics::OpenTopics;
 use crate::cli::{Env, Outcome};
+use crate::client::StoreDir;
+use crate::client::topics::{self, TopicConfigs};
 use crate::error::{Error, Kind, Result};
-use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicConfigs};
 use crate::types::{Timestamp, Uuid};
 
 /// Bytes of input read at a time.
@@ -31,7 +31,7 @@ const ECHO_TIMEOUT: Duration = Duration::from_millis(2);
 pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
     let store = env.open_or_create_store()?;
     let is_there = match &job.topic {
-        Some(topic) => topic_file::read_if_there(&store, topic)?.is_some(),
+        Some(topic) => topics::read_if_there(&store, topic)?.is_some(),
         None => false,
     };
     if let (Some(topic), false) = (&job.topic, is_there) {

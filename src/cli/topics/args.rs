@@ -14,8 +14,8 @@ use crate::cli::selection::Selection;
 use crate::cli::tool::Tool;
 use crate::cli::{Env, Outcome};
 use crate::client::offset_spec::Point;
+use crate::client::topics::TopicConfigs;
 use crate::error::{Result, shell_word};
-use crate::store::TopicConfigs;
 
 /// Create, inspect, change, check and delete topics
 ///

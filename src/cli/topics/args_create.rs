@@ -5,9 +5,8 @@ use super::job::Create;
 use crate::cli::common::usage;
 use crate::cli::configs::config_pairs;
 use crate::cli::output::OutputArgs;
+use crate::client::topics::{TopicConfigs, check_assignment};
 use crate::error::Result;
-use crate::lifecycle::check_assignment;
-use crate::store::TopicConfigs;
 use crate::types::{BrokerId, TopicName};
 
 /// Create topics

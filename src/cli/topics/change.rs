@@ -6,11 +6,9 @@ use super::job::{Alter, Create, Delete};
 use crate::cli::common::TIMEOUT;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::topics::{self, PartitionMeta, TopicConfigs, TopicMeta, unknown_broker};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
 use crate::error::{Error, Kind, Result};
-use crate::lifecycle::unknown_broker;
-use crate::store::topics::topic_file;
-use crate::store::{PartitionMeta, TopicConfigs, TopicMeta};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
 
 /// What a plan says.
@@ -290,7 +288,7 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         if there.contains(&name) {
             doomed.push(name);
         } else if !job.if_exists {
-            failures.notify(env, &topic_file::unknown(&store, &name));
+            failures.notify(env, &topics::unknown(&store, &name));
         }
     }
     doomed.sort_unstable();

@@ -9,13 +9,12 @@ use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::selection::Chosen;
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::StoreDir;
+use crate::client::files::{self, FileKind, Replica, SegmentFile, Segments};
+use crate::client::topics::{self, TopicHandle};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
-use crate::log::{self, FileKind, SegmentFile, Segments};
-use crate::partition::Replica;
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
-use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicHandle};
 use crate::types::TopicPartition;
 
 /// Most bytes of a batch that are read to check it.
@@ -73,7 +72,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
         }
         DumpWhat::Topics(wanted) => {
             let store = env.open_store()?;
-            let (chosen, unmatched) = wanted.resolve(|| topic_file::list(&store))?;
+            let (chosen, unmatched) = wanted.resolve(|| topics::list(&store))?;
             failures.notify_all(env, &unmatched);
             for chosen in &chosen {
                 match dump.topic(&store, chosen) {
@@ -136,7 +135,7 @@ impl Dump {
         while position < end && !self.stdout.is_unread() {
             let Some(header) = self.header(&*file, &path, position, end)? else {
                 // What is undamaged behind it is shown, too.
-                let found = log::next_sound_batch(&*file, position + 1, end, -1)
+                let found = files::next_sound_batch(&*file, position + 1, end, -1)
                     .map_err(|e| Error::io("read", &path, e))?;
                 match found {
                     Some((at, _)) => position = at,

@@ -13,13 +13,13 @@ use crate::cli::output::{
 use crate::cli::selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::offset_spec::Point;
+use crate::client::stores::UnixGroup;
+use crate::client::topics::{self, TopicHandle};
 use crate::client::{
-    Admin, FollowerDescription, LogDescription, PartitionDescription, TopicDescription,
+    Admin, FollowerDescription, LogDescription, PartitionDescription, StoreDir, TopicDescription,
     open_reader, resolve_within,
 };
 use crate::error::{Kind, Result};
-use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicHandle, UnixGroup};
 use crate::types::{Offset, TopicName, TopicPartition};
 
 const LIST: [Column; 3] = [
@@ -74,7 +74,7 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
         env.note(&format!("no topic matches '{}'", shown(text)));
     }
     for text in job.wanted.unknown(&names) {
-        failures.notify(env, &topic_file::unknown(&store, &TopicName::new(text)?));
+        failures.notify(env, &topics::unknown(&store, &TopicName::new(text)?));
     }
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
     let mut rows = Listing::stdout(env, columns, job.output);
@@ -292,7 +292,7 @@ fn follower_json(follower: &FollowerDescription) -> Value {
 pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut failures = Failures::default();
-    let (chosen, unmatched) = job.wanted.resolve(|| topic_file::list(&store))?;
+    let (chosen, unmatched) = job.wanted.resolve(|| topics::list(&store))?;
     failures.notify_all(env, &unmatched);
     let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
     let mut rows = Listing::stdout(env, columns, job.output);

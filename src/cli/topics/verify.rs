@@ -10,12 +10,9 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing};
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::{Admin, Verified, repair_refused};
+use crate::client::topics::Stray;
+use crate::client::{Admin, StoreDir, Verified, brokers, files, groups, repair_refused};
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group;
-use crate::lifecycle::Stray;
-use crate::store::StoreDir;
-use crate::store::brokers::claim;
 use crate::types::{BrokerId, TopicPartition};
 
 const COLUMNS: [Column; 11] = [
@@ -40,7 +37,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     if all {
         // A line that is not whole is what a killed process leaves, and counts for nothing; group.json
         // is made anew: worth a look, but no damage to data.
-        for note in group::findings(&store)? {
+        for note in groups::findings(&store)? {
             env.warn(&note);
         }
     }
@@ -92,7 +89,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                     }
                     Err(e) => {
                         unseen.push((tp.clone(), broker));
-                        match claim::refuse_unusable(&store, broker) {
+                        match brokers::refuse_unusable(&store, broker) {
                             Err(of_all) => {
                                 unusable.insert(broker, (of_all, 1));
                             }
@@ -153,7 +150,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
 
 fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<()> {
     let state = match verified.offline {
-        Some(crate::partition::Offline::SyncFailed) => "offline: a sync failed",
+        Some(files::Offline::SyncFailed) => "offline: a sync failed",
         Some(_) => "offline",
         None if verified.is_damaged() => "damaged",
         None => "ok",

@@ -13,7 +13,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last sync of each partition, and how long the next one may wait.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     store: Arc<StoreDir>,
     name: TopicName,
     topic: Option<TopicHandle>,

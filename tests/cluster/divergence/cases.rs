@@ -361,7 +361,7 @@ fn a_leader_that_lost_records_which_others_have_begins_no_epoch() {
         let next = cluster.next(cluster.sim.process());
         let mut writer = PartitionWriter::open(&next.store, &tp(), PATIENCE).expect("opened");
         let refused = writer.make_ready().expect_err("others have more");
-        assert!(refused.to_string().contains("in sync"), "{what}: {refused}");
+        assert!(refused.to_string().contains("in-sync"), "{what}: {refused}");
         assert_eq!(next.partition().leader_epoch, epoch, "{what}");
         next.elect(1, &[1, 2]);
         next.follow(2);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mq::api::Positions;
+use mq::Positions;
 use mq::error::Kind;
 
 use super::Place;

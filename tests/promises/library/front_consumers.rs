@@ -3,11 +3,11 @@
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use mq::api::{Consumer, Event, OffsetSpec, OnMissed, Positions, Record, Store};
 use mq::client::{Keyless, Producer, ProducerOptions, ProducerRecord};
 use mq::error::Kind;
 use mq::record::Header;
 use mq::types::Compression;
+use mq::{Consumer, Event, OffsetSpec, OnMissed, Positions, Record, Store};
 
 use super::{Place, wait_until};
 
@@ -70,13 +70,13 @@ fn types_move_between_threads_as_promised() {
     fn send<T: Send>() {}
     fn shared<T: Send + Sync + Clone>() {}
     send::<Consumer>();
-    send::<mq::api::GroupConsumer>();
+    send::<mq::GroupConsumer>();
     shared::<Record>();
-    shared::<mq::api::RecordId>();
+    shared::<mq::RecordId>();
     shared::<Positions>();
-    shared::<mq::api::Closer>();
-    shared::<mq::api::ConsumerOptions>();
-    shared::<mq::api::GroupOptions>();
+    shared::<mq::Closer>();
+    shared::<mq::ConsumerOptions>();
+    shared::<mq::GroupOptions>();
     shared::<OffsetSpec>();
 }
 

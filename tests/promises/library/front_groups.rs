@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use mq::api::{Event, GroupConsumer, GroupOptions, OffsetSpec, Record, RecordId};
 use mq::error::Kind;
 use mq::types::TopicPartition;
+use mq::{Event, GroupConsumer, GroupOptions, OffsetSpec, Record, RecordId};
 
 use super::{Place, wait_until};
 

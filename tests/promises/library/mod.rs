@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mq::client::{Admin, NewTopic, Producer, ProducerOptions, Store};
+use mq::client::{Admin, NewTopic, Producer, ProducerOptions, StoreDir};
 use mq::types::{TopicName, TopicPartition};
 
 use crate::cli::Shell;
 
 struct Place {
     _dir: tempfile::TempDir,
-    store: Arc<Store>,
+    store: Arc<StoreDir>,
     admin: Admin,
     topic: TopicName,
 }
@@ -69,10 +69,10 @@ impl Place {
     }
 }
 
-fn open(path: &Path) -> Arc<Store> {
+fn open(path: &Path) -> Arc<StoreDir> {
     let clock = Arc::new(mq::clock::SystemClock::default());
     let disk = Arc::new(mq::disk::OsDisk);
-    Arc::new(Store::open_or_create(disk, clock, path).expect("a store"))
+    Arc::new(StoreDir::open_or_create(disk, clock, path).expect("a store"))
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -17,7 +17,7 @@ use crate::cli::lang::{
 use crate::cli::pattern::{NamePattern, bad_regex};
 use crate::cli::selection::Selection as Named;
 use crate::client::offset_spec::Selection;
-use crate::client::{CommitWhen, ReadFrom};
+use crate::client::{CommitWhen, ReadFrom, stores};
 use crate::error::Result;
 use crate::types::TopicName;
 
@@ -141,7 +141,7 @@ impl Args {
         let group = match self.group {
             None => None,
             Some(name) => {
-                crate::store::layout::group_dir(&name)?;
+                stores::group_dir(&name)?;
                 Some(GroupJob {
                     name,
                     assignor: self.assignor,

@@ -10,6 +10,7 @@ use super::{Outcome, format, options, read_in_steps};
 use crate::cli::lang::{
     Format, HeaderList, InputFormat, InputRecord, OutputRecord, RecordParser, Renderer,
 };
+use crate::client::files;
 use crate::record::Header;
 use crate::types::TimestampType;
 
@@ -86,7 +87,7 @@ fn try_write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) -
         value: record.value.as_deref(),
         headers: HeaderList::Slice(&headers),
         count: 3,
-        edges: crate::client::LogEdges::default(),
+        edges: files::LogEdges::default(),
     };
     renderer.render(&record, out).is_ok()
 }

@@ -1,0 +1,63 @@
+//! The public names of the library: what a program may count on, committed as a list.
+//!
+//! With `MQ_BLESS=1` the list is written instead of compared.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads the repository's sources, not a store"
+)]
+
+use std::collections::BTreeSet;
+
+use super::floors::sources;
+use super::runners::root;
+
+/// The names that `lib.rs` hands on, sorted.
+fn public_names() -> BTreeSet<String> {
+    let all = sources();
+    let lib = all.iter().find(|source| source.path == "lib.rs");
+    let code = &lib.expect("lib.rs").code;
+    code.split("pub use ")
+        .skip(1)
+        .filter_map(|tree| tree.split_once(';'))
+        .flat_map(|(tree, _)| {
+            let names = tree.split_once('{').map_or(tree, |(_, names)| names);
+            names
+                .split([',', '}'])
+                .filter_map(|name| name.trim().rsplit("::").next().map(str::to_owned))
+                .filter(|name| !name.is_empty())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn the_public_names_are_those_that_are_promised() {
+    let place = root().join("tests/snapshots/api.txt");
+    let now: String = public_names().into_iter().map(|name| name + "\n").collect();
+    if std::env::var_os("MQ_BLESS").is_some() {
+        std::fs::write(&place, &now).expect("written");
+    }
+    let promised = std::fs::read_to_string(&place).expect("the list");
+    assert_eq!(
+        now, promised,
+        "a name that is gone breaks programs; MQ_BLESS=1 writes the list"
+    );
+    assert!(now.lines().count() >= 30, "the search no longer sees them");
+}
+
+#[test]
+fn no_other_module_is_promised() {
+    let all = sources();
+    let lib = all
+        .iter()
+        .find(|source| source.path == "lib.rs")
+        .expect("lib.rs");
+    let mut hidden = false;
+    for line in lib.text.lines() {
+        assert!(
+            !line.starts_with("pub mod ") || hidden,
+            "{line}: hide it from the documentation"
+        );
+        hidden = line == "#[doc(hidden)]";
+    }
+}
