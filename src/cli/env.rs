@@ -332,7 +332,7 @@ impl Env {
         )];
         let timeout = rustix::event::Timespec {
             tv_sec: max_wait.as_secs().min(86_400) as _,
-            tv_nsec: max_wait.subsec_nanos() as _,
+            tv_nsec: max_wait.subsec_nanos().into(),
         };
         // An interrupted wait is a short one: the caller looks again.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));

@@ -139,7 +139,7 @@ impl MemberHeartbeat {
     /// [`Kind::Io`]: other members may take this one for hung.
     pub fn heartbeat(&self) -> Result<()> {
         let counter = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
-        let digits = format!("{counter:0width$}", width = COUNTER_LEN);
+        let digits = format!("{counter:0COUNTER_LEN$}");
         self.file
             .write_at(digits.as_bytes(), 0)
             .map_err(|e| Error::io("write", &self.path, e))

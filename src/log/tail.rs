@@ -79,6 +79,7 @@ impl Tail {
     }
 
     /// This log with a new, empty active segment at its end.
+    #[must_use]
     pub fn rolled(self) -> Self {
         Tail {
             log_start: self.log_start,

@@ -169,6 +169,9 @@ impl BatchBuilder {
     /// As [`append`](Self::append).
     #[inline]
     pub fn append_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<()> {
+        // The fields come first, so that their length is known when the length is written in
+        // front of them.
+        const FIELDS_AT: usize = varint::VARINT_LEN_MAX;
         check_len(
             self.buffer
                 .len()
@@ -180,9 +183,6 @@ impl BatchBuilder {
         } else {
             self.base_timestamp
         };
-        // The fields come first, so that their length is known when the length is written in
-        // front of them.
-        const FIELDS_AT: usize = varint::VARINT_LEN_MAX;
         let mut prefix = [0; FIELDS_AT + PREFIX_ROOM];
         prefix[FIELDS_AT] = ATTRIBUTES;
         let mut end = FIELDS_AT + 1;

@@ -76,7 +76,7 @@ impl Line {
     /// Topics that begin so, with `behind` behind each.
     pub fn topics(&self, typed: &str, behind: &str) -> Vec<String> {
         let topics = self.store().map(Listing::topics).unwrap_or_default();
-        let topics = topics.iter().map(|topic| topic.as_str());
+        let topics = topics.iter().map(crate::types::TopicName::as_str);
         let topics = topics.filter(|topic| topic.starts_with(typed));
         topics.map(|topic| format!("{topic}{behind}")).collect()
     }

@@ -9,8 +9,6 @@ use crate::cli::{Env, Failures, Outcome};
 use crate::client::groups;
 use crate::error::{Error, Kind, Result};
 
-/// How long a change tries for the group's lock.
-
 /// The plan of a deletion.
 const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 

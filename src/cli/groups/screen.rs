@@ -161,7 +161,7 @@ impl Screen {
         fds.extend(wake.map(polled));
         let timeout = Timespec {
             tv_sec: timeout.as_secs() as _,
-            tv_nsec: timeout.subsec_nanos() as _,
+            tv_nsec: timeout.subsec_nanos().into(),
         };
         if poll(&mut fds, Some(&timeout)).unwrap_or(0) == 0 {
             return Ok(KeyCommand::None);

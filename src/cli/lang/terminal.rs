@@ -21,12 +21,12 @@ impl TerminalEscaper {
 
     /// Appends `input`, made safe, to `out`. At most three bytes are held back.
     pub fn escape(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        if !self.held.is_empty() {
+        if self.held.is_empty() {
+            self.pieces(input, out);
+        } else {
             self.held.extend(input);
             let joined = std::mem::take(&mut self.held);
             self.pieces(&joined, out);
-        } else {
-            self.pieces(input, out);
         }
     }
 

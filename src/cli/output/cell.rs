@@ -71,12 +71,14 @@ impl Column {
     }
 
     /// With a short heading for narrow tables.
+    #[must_use]
     pub const fn short(mut self, heading: &'static str) -> Self {
         self.short = Some(heading);
         self
     }
 
     /// One that narrow tables do without.
+    #[must_use]
     pub const fn minor(mut self) -> Self {
         self.is_minor = true;
         self

@@ -242,7 +242,10 @@ impl Run<'_> {
             return Ok(());
         };
         let known = topics::list(&self.store)?;
-        let near = crate::error::near_names(name.as_str(), known.iter().map(|t| t.as_str()));
+        let near = crate::error::near_names(
+            name.as_str(),
+            known.iter().map(crate::types::TopicName::as_str),
+        );
         let admin = Admin::new(&self.store, self.job.delivery.timeout);
         let (topic, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
         if made {

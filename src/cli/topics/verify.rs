@@ -94,7 +94,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                                 unusable.insert(broker, (of_all, 1));
                             }
                             Ok(()) => {
-                                failures.notify(env, &e.at(format!("{tp} on broker {broker}")))
+                                failures.notify(env, &e.at(format!("{tp} on broker {broker}")));
                             }
                         }
                     }

@@ -27,7 +27,7 @@ pub(crate) fn wait_for(
     let timeout = timeout.min(Duration::from_secs(86_400));
     let timeout = Timespec {
         tv_sec: timeout.as_secs() as _,
-        tv_nsec: timeout.subsec_nanos() as _,
+        tv_nsec: timeout.subsec_nanos().into(),
     };
     let polled = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
     let ready = match (watched, wake) {

@@ -154,7 +154,7 @@ impl SyncHeld {
     /// caller takes the holder for hung a little early, which costs a rewrite.
     pub fn progressed(&self) {
         let next = store::read(&*self.file, PROGRESS_AT).wrapping_add(1);
-        let digits = format!("{next:0width$}", width = COUNTER_LEN);
+        let digits = format!("{next:0COUNTER_LEN$}");
         let _ = self.file.write_at(digits.as_bytes(), PROGRESS_AT);
     }
 }

@@ -162,7 +162,7 @@ impl State {
         };
         let next = counter.wrapping_add(1);
         self.counter = Some(next);
-        let digits = format!("{next:0width$}", width = COUNTER_LEN);
+        let digits = format!("{next:0COUNTER_LEN$}");
         self.file.write_at(digits.as_bytes(), self.at)
     }
 }

@@ -259,10 +259,7 @@ impl LivenessWatch {
 
 /// Writes a counter into a line.
 pub fn heartbeat(file: &dyn File, counter: u64) -> io::Result<()> {
-    file.write_at(
-        format!("{counter:0width$}", width = COUNTER_LEN).as_bytes(),
-        0,
-    )
+    file.write_at(format!("{counter:0COUNTER_LEN$}").as_bytes(), 0)
 }
 
 /// Writes into a line whether its holder has no free file descriptors.

@@ -73,7 +73,7 @@ pub(crate) fn io_error(dir: &dyn Dir, op: &'static str, name: &str, e: io::Error
 
 /// A holder's line: [`LINE_LEN`] bytes.
 pub(crate) fn line(counter: u64, id: &str, about: &str) -> Vec<u8> {
-    let mut line = format!("{counter:0width$} {id} {about}", width = COUNTER_LEN).into_bytes();
+    let mut line = format!("{counter:0COUNTER_LEN$} {id} {about}").into_bytes();
     line.resize(LINE_LEN - 1, b' ');
     line.push(b'\n');
     line
