@@ -1,7 +1,7 @@
 //! Nothing is lost: three brokers are killed, paused, stopped, robbed of replicas and of disk space
 //! while producers write and consumers read. The checker finds what cannot be in the history.
 //!
-//! `MQ_LONG=1`: ten times as many faults. `MQ_SEED=N`: another order of them. `MQ_KEEP=1`: the
+//! `MQ_LONG=1`: twenty times as many faults. `MQ_SEED=N`: another order of them. `MQ_KEEP=1`: the
 //! place of a good run is kept, too.
 #![allow(
     clippy::disallowed_methods,
@@ -48,12 +48,12 @@ fn nothing_is_lost() {
     let _tally = Tally::start();
     run(&Plan {
         name: "failover",
-        faults: 70,
+        faults: 35,
         fills: false,
     });
     run(&Plan {
         name: "failover-full",
-        faults: 30,
+        faults: 15,
         fills: true,
     });
 }
@@ -197,7 +197,7 @@ fn run(plan: &Plan) {
         None
     };
     let long = std::env::var_os("MQ_LONG").is_some_and(|value| value == "1");
-    let faults = if long { plan.faults * 10 } else { plan.faults };
+    let faults = if long { plan.faults * 20 } else { plan.faults };
     println!(
         "{}: MQ_SEED={seed}, {faults} faults, in {}",
         plan.name,
