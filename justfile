@@ -27,7 +27,7 @@ docs:
 
 # Write man pages, completions and snapshots, then look at the difference.
 bless:
-    MQ_BLESS=1 cargo test --test cli --test groups
+    MQ_BLESS=1 cargo test --test cli --test groups --test house
     git diff --stat -- man completions tests/snapshots
 
 # One bench by the name of its script: just bench failover 50

@@ -210,11 +210,11 @@ sabotage "no append lock" src/partition/replica.rs \
   crowd in_memory
 
 sabotage "verify looks behind an index without the lock" src/client/verify.rs \
-  '    let Ok(held) = replica.lock(LOOK_TIMEOUT) else {
+  '    let Ok(held) = replica.lock(PROBE_TIMEOUT) else {
         return Ok(());
     };
     match held.page()? {' \
-  '    let _ = LOOK_TIMEOUT;
+  '    let _ = PROBE_TIMEOUT;
     match replica.read_page()? {' \
   verify what_is_no_damage
 

@@ -227,14 +227,14 @@ impl Consumer {
             if self.signal.take_wake() {
                 return Ok(Step::Event(Event::Idle));
             }
-            if let Some(notified) = self.pending.pop_front() {
-                return notified.map(Step::Event);
+            if let Some(reported) = self.pending.pop_front() {
+                return reported.map(Step::Event);
             }
             let advanced = self.feed.advance();
             if self.or_break_off(advanced)? {
                 return Ok(Step::Batch);
             }
-            self.look_at_topics();
+            self.refresh_topics();
             if !self.pending.is_empty() {
                 continue;
             }
@@ -262,9 +262,9 @@ impl Consumer {
         }
     }
 
-    fn wait(&mut self, patience: Duration) -> Result<()> {
-        let patience = patience.min(self.times_due()).min(TICK);
-        let wake = self.engine.wait(patience, self.signal.fd())?;
+    fn wait(&mut self, timeout: Duration) -> Result<()> {
+        let timeout = timeout.min(self.times_due()).min(TICK);
+        let wake = self.engine.wait(timeout, self.signal.fd())?;
         self.signal.drain();
         self.topics_changed |= self.engine.topics_changed(&wake);
         Ok(())

@@ -351,9 +351,9 @@ mod tests {
         let mut damaged = feed(bytes, 0, 9);
         let (offsets, outcome) = records(&mut damaged);
         assert_eq!(offsets, [0, 1, 2, 3]);
-        let notified = outcome.expect_err("damage");
+        let reported = outcome.expect_err("damage");
         assert_eq!(
-            (notified.kind(), notified.topic(), notified.offset()),
+            (reported.kind(), reported.topic(), reported.offset()),
             (Kind::Damaged, Some("t"), Some(3))
         );
         assert_eq!(damaged.rest().map(|(_, next)| next), Some(4));

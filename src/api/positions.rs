@@ -179,8 +179,8 @@ mod tests {
             "t@short:0=1".to_owned(),
             format!("a/b@{ID}:0=1"),
         ] {
-            let notified = text.parse::<Positions>().expect_err(&text);
-            assert_eq!(notified.kind(), Kind::Usage, "{text}");
+            let reported = text.parse::<Positions>().expect_err(&text);
+            assert_eq!(reported.kind(), Kind::Usage, "{text}");
         }
     }
 }

@@ -106,8 +106,8 @@ impl ProducerOptions {
     /// Is called with each receipt, in the order of each partition, and with the error if the producer
     /// fails. It runs on the producer's own threads, so it must not block: it must not wait for room
     /// ([`Producer::try_send`] is fine), flush, or wait for a record.
-    pub fn on_delivery(mut self, notified: impl FnMut(Result<Receipt>) + Send + 'static) -> Self {
-        self.on_delivery = Some(Box::new(notified));
+    pub fn on_delivery(mut self, reported: impl FnMut(Result<Receipt>) + Send + 'static) -> Self {
+        self.on_delivery = Some(Box::new(reported));
         self
     }
 
@@ -119,9 +119,9 @@ impl ProducerOptions {
     pub fn open(self) -> Result<Producer> {
         let name = TopicName::new(self.topic)?;
         let topic: Arc<str> = Arc::from(name.as_str());
-        let listener = self.on_delivery.map(|notified| {
+        let listener = self.on_delivery.map(|reported| {
             let topic = Arc::clone(&topic);
-            Box::new(ToldListener { topic, notified }) as Box<dyn Listener>
+            Box::new(DeliveryListener { topic, reported }) as Box<dyn Listener>
         });
         let engine = client::SharedProducer::open(self.store.dir(), &name, self.engine, listener);
         let engine = engine.map_err(|e| e.of_topic(&topic))?;
@@ -130,23 +130,23 @@ impl ProducerOptions {
 }
 
 /// Tells a program's function.
-struct ToldListener {
+struct DeliveryListener {
     topic: Arc<str>,
-    notified: OnDelivery,
+    reported: OnDelivery,
 }
 
-impl fmt::Debug for ToldListener {
+impl fmt::Debug for DeliveryListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ToldListener").finish_non_exhaustive()
     }
 }
 
-impl Listener for ToldListener {
+impl Listener for DeliveryListener {
     fn acknowledged(&mut self, receipt: client::Receipt) {
-        (self.notified)(Ok(Receipt::new(&self.topic, receipt)));
+        (self.reported)(Ok(Receipt::new(&self.topic, receipt)));
     }
 
     fn failed(&mut self, error: &Error) {
-        (self.notified)(Err(error.clone().of_topic(&self.topic)));
+        (self.reported)(Err(error.clone().of_topic(&self.topic)));
     }
 }

@@ -113,10 +113,10 @@ impl Sent {
                 return Some(Err(self.placed(e, other.sent.partition)));
             }
         }
-        Some(self.notified(last))
+        Some(self.reported(last))
     }
 
-    fn notified(&self, outcome: Result<client::Receipt>) -> Result<Receipt> {
+    fn reported(&self, outcome: Result<client::Receipt>) -> Result<Receipt> {
         match outcome {
             Ok(receipt) => Ok(Receipt::new(self.topic(), receipt)),
             Err(e) => Err(self.placed(e, self.partition())),
@@ -142,6 +142,6 @@ impl Future for Sent {
             }
         }
         let last = self.last.completion.poll(self.sequence(), context);
-        last.map(|outcome| self.notified(outcome))
+        last.map(|outcome| self.reported(outcome))
     }
 }

@@ -102,7 +102,7 @@ impl Env {
             return None;
         }
         let group = store.unix_group().ok()??;
-        let notified = e.to_string();
+        let reported = e.to_string();
         let mut places = vec![store.path().to_owned()];
         for broker in store.brokers().unwrap_or_default() {
             let file = store.broker_file(broker).ok();
@@ -110,7 +110,7 @@ impl Env {
         }
         let is_within = |place: &PathBuf| {
             let place = place.display().to_string();
-            let mut behind = notified.split(&place).skip(1);
+            let mut behind = reported.split(&place).skip(1);
             behind.any(|rest| rest.starts_with(['/', ':', ' ']))
         };
         places.iter().any(is_within).then(|| sharing_cure(&group))
@@ -212,7 +212,7 @@ impl Env {
     }
 
     /// Whether the store was looked for: from then on nothing is a usage error any more.
-    pub fn has_looked(&self) -> bool {
+    pub fn has_observed(&self) -> bool {
         self.observed.load(Ordering::Relaxed)
     }
 

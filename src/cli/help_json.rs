@@ -79,9 +79,9 @@ fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> 
     if ended.kind() != ErrorKind::DisplayVersion {
         return None;
     }
-    let notified = ended.render().to_string();
+    let reported = ended.render().to_string();
     Some(
-        notified
+        reported
             .trim_end()
             .strip_suffix(MARK)?
             .trim_end()
@@ -255,12 +255,12 @@ impl<'a> ArgumentHelp<'a> {
         let default = arg.get_default_values().first().filter(|_| takes_value);
         let default = default.map(|value| value.to_string_lossy().into_owned());
         let default_text = help.as_deref().and_then(default_text);
-        let notified = || {
+        let reported = || {
             default_text
                 .clone()
                 .filter(|text| is_value(arg, named, text))
         };
-        let default = default.or_else(notified);
+        let default = default.or_else(reported);
         let may_repeat = matches!(arg.get_action(), ArgAction::Append | ArgAction::Count);
         let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
         ArgumentHelp {

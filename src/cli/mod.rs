@@ -88,7 +88,7 @@ pub fn main<T: Tool>() -> ExitCode {
     };
     // A usage error is one that was found before anything was looked at.
     let checked = matches!(outcome, Ok(Outcome::Check(_)));
-    let status = if status == exit::USAGE && env.has_looked() && !checked {
+    let status = if status == exit::USAGE && env.has_observed() && !checked {
         exit::FAILED
     } else {
         status

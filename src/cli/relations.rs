@@ -134,7 +134,7 @@ fn needed(command: &Command) -> BTreeMap<&str, BTreeSet<&str>> {
     let needed_by = |arg: &Arg| -> BTreeSet<&str> {
         let missing = missing(&words_of(arg));
         let missing: Vec<&String> = missing.difference(&always).collect();
-        let is_missing = |arg: &&Arg| missing.iter().any(|notified| is_named(arg, notified));
+        let is_missing = |arg: &&Arg| missing.iter().any(|reported| is_named(arg, reported));
         let all = command.get_arguments().filter(is_missing);
         all.map(|arg| arg.get_id().as_str()).collect()
     };
@@ -154,14 +154,14 @@ fn words_of(arg: &Arg) -> Vec<String> {
 }
 
 /// Whether clap's words for what is missing, such as `--exec <CMD>` or `<TOPIC>...`, are of this one.
-fn is_named(arg: &Arg, notified: &str) -> bool {
+fn is_named(arg: &Arg, reported: &str) -> bool {
     if arg.is_positional() {
         let names = arg.get_value_names().unwrap_or_default();
         let name = names.first().map(|name| format!("<{name}>"));
-        return name.is_some_and(|name| notified.starts_with(&name));
+        return name.is_some_and(|name| reported.starts_with(&name));
     }
     let option = words_of(arg).into_iter().next();
-    notified.split(' ').next() == option.as_deref()
+    reported.split(' ').next() == option.as_deref()
 }
 
 /// The pairs that clap refuses, from both sides: it is told of each once. A group may allow only one of

@@ -49,8 +49,8 @@ pub fn help(asked: &clap::Error) -> Result<()> {
         text.push('\n');
     }
     if to_stderr {
-        let notified = std::io::stderr().write_all(text.as_bytes());
-        return notified.map_err(|e| Error::io("write to", "standard error", e));
+        let reported = std::io::stderr().write_all(text.as_bytes());
+        return reported.map_err(|e| Error::io("write to", "standard error", e));
     }
     Stdout::default().print(text.as_bytes())
 }
@@ -64,7 +64,7 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
         return;
     }
     let stderr = std::io::stderr();
-    let notified = if error.kind() == ErrorKind::InvalidUtf8 {
+    let reported = if error.kind() == ErrorKind::InvalidUtf8 {
         not_text(tool, words)
     } else {
         error.render().to_string()
@@ -75,8 +75,8 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
         Some(word) => unknown_advice(tool, called, word),
         None => conflict_advice(tool, error),
     };
-    let notified = without_far_tips(&notified, unknown, tool == "mq-groups");
-    let text = usage_text(tool, &notified, advice, stderr.is_terminal());
+    let reported = without_far_tips(&reported, unknown, tool == "mq-groups");
+    let text = usage_text(tool, &reported, advice, stderr.is_terminal());
     // There is nobody to tell that stderr is gone.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
@@ -163,7 +163,7 @@ const NEAR: usize = 2;
 /// Without the tips of clap that lead nowhere: a name that is not much alike, and how an option that
 /// does not exist could be a value.
 /// `may_be_name`: a name may begin with a dash, and stands by itself there.
-fn without_far_tips(notified: &str, unknown: Option<&str>, may_be_name: bool) -> String {
+fn without_far_tips(reported: &str, unknown: Option<&str>, may_be_name: bool) -> String {
     // Then the usage names that other option, too.
     let mut misled = false;
     let mut leads_on = |line: &&str| {
@@ -184,7 +184,7 @@ fn without_far_tips(notified: &str, unknown: Option<&str>, may_be_name: bool) ->
         leads
     };
     let mut text = String::new();
-    for line in notified.lines().filter(|line| leads_on(line)) {
+    for line in reported.lines().filter(|line| leads_on(line)) {
         let as_name = line.strip_prefix("  tip: to pass '").and_then(|line| {
             let (_, usage) = line.split_once("as a value, use '")?;
             Some(format!(
@@ -216,15 +216,15 @@ fn unknown_word(error: &clap::Error) -> Option<&str> {
 
 /// `advice` stands in for clap's tips: a name that looks alike means something else, and one that
 /// begins with a dash would not help.
-fn usage_text(tool: &str, notified: &str, advice: Option<&str>, terminal: bool) -> String {
-    let notified = notified.strip_prefix("error: ").unwrap_or(notified);
+fn usage_text(tool: &str, reported: &str, advice: Option<&str>, terminal: bool) -> String {
+    let reported = reported.strip_prefix("error: ").unwrap_or(reported);
     let mut text = format!("{tool}: ");
     let advised = advice.map(|advice| format!("  tip: {advice}"));
-    let has_tip = notified.lines().any(is_tip);
+    let has_tip = reported.lines().any(is_tip);
     // Then the usage names that other option, too.
-    let mut misled = advice.is_some() && notified.contains("  tip: a similar argument exists");
+    let mut misled = advice.is_some() && reported.contains("  tip: a similar argument exists");
     let mut due = advised.as_deref();
-    let mut lines = notified.lines();
+    let mut lines = reported.lines();
     while let Some(line) = lines.next() {
         if misled && line.starts_with("Usage: ") {
             misled = false;
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn tips_that_lead_nowhere_are_left_out() {
-        let notified = |tip: &str| format!("error: no\n\n  tip: {tip}\n\nUsage: x\n");
+        let reported = |tip: &str| format!("error: no\n\n  tip: {tip}\n\nUsage: x\n");
         for (word, tip, stays) in [
             ("--retrys", "a similar argument exists: '--retries'", true),
             ("--reverse", "a similar argument exists: '--retries'", false),
@@ -290,21 +290,21 @@ mod tests {
             ("creat", "a similar subcommand exists: 'create'", true),
             ("--x", "to pass '--x' as a value, use '-- --x'", false),
         ] {
-            let text = without_far_tips(&notified(tip), Some(word), false);
+            let text = without_far_tips(&reported(tip), Some(word), false);
             let wanted = match (stays, tip.contains("similar")) {
-                (true, _) => notified(tip),
+                (true, _) => reported(tip),
                 (false, true) => "error: no\n\n".to_owned(),
                 (false, false) => "error: no\n\nUsage: x\n".to_owned(),
             };
             assert_eq!(text, wanted, "{word}");
         }
         let text = without_far_tips(
-            &notified("to pass '--x' as a value, use '-- --x'"),
+            &reported("to pass '--x' as a value, use '-- --x'"),
             Some("--x"),
             true,
         );
         let tip = "a name that begins with a dash comes after --: '-- --x'";
-        assert_eq!(text, notified(tip));
+        assert_eq!(text, reported(tip));
         let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
         let groups = Command::new("mq-groups").subcommand(Command::new("reset"));
         let line = words("mq-groups --store reset/ reset g");
@@ -315,19 +315,19 @@ mod tests {
 
     #[test]
     fn clap_speaks_with_the_tools_voice() {
-        let notified = "error: unexpected argument '--x\u{7}' found\n\nUsage: mq-x\n";
+        let reported = "error: unexpected argument '--x\u{7}' found\n\nUsage: mq-x\n";
         assert_eq!(
-            usage_text("mq-x", notified, None, true),
+            usage_text("mq-x", reported, None, true),
             "mq-x: unexpected argument '--x\\x07' found\n\nUsage: mq-x\n"
         );
-        let notified = "error: no\n\n  tip: to pass '-t' as a value, use '-- -t'\n";
+        let reported = "error: no\n\n  tip: to pass '-t' as a value, use '-- -t'\n";
         assert_eq!(
-            usage_text("mq-x", notified, Some("name it"), true),
+            usage_text("mq-x", reported, Some("name it"), true),
             "mq-x: no\n\n  tip: name it\n"
         );
-        let notified = "error: no\n\n  tip: a similar argument exists: '--y'\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: mq-x --y\n\n";
+        let reported = "error: no\n\n  tip: a similar argument exists: '--y'\n  tip: to pass '--x' as a value, use '-- --x'\n\nUsage: mq-x --y\n\n";
         assert_eq!(
-            usage_text("mq-x", notified, Some("name it"), true),
+            usage_text("mq-x", reported, Some("name it"), true),
             "mq-x: no\n\n  tip: name it\n\n"
         );
         assert_eq!(

@@ -94,8 +94,8 @@ pub fn check(
         How::Needs(_) => ErrorKind::MissingRequiredArgument,
         How::Refuses(_) | How::RefusesAsRead(_) => ErrorKind::ArgumentConflict,
     };
-    let notified = format!("{}\n\n  tip: {}", broken.what, broken.cure);
-    Err(command.error(kind, notified))
+    let reported = format!("{}\n\n  tip: {}", broken.what, broken.cure);
+    Err(command.error(kind, reported))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ struct State {
     more: Vec<Receipt>,
     failure: Option<Error>,
     wakers: Vec<Waker>,
-    /// Threads that wait: without any, nobody needs to be notified.
+    /// Threads that wait: without any, nobody needs to be reported.
     waiting: usize,
 }
 

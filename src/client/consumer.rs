@@ -401,7 +401,7 @@ impl Consumer {
     }
 
     /// Looks before the next fetch who leads now: for who does not [`Consumer::wait`].
-    pub fn look_for_leaders(&mut self) {
+    pub fn find_leaders(&mut self) {
         self.stale = true;
     }
 

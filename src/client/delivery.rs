@@ -89,12 +89,12 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
     let mut descriptors = None;
     loop {
-        let looks_again = threads.waiter.is_some() && !shared.replicated.is_idle();
-        if looks_again {
+        let polls_again = threads.waiter.is_some() && !shared.replicated.is_idle();
+        if polls_again {
             // Leadership may move under what is under way.
             resolve_moved(shared, &mut appending, &mut writers);
         }
-        let job = match jobs.next(looks_again.then_some(MOVED_INTERVAL)) {
+        let job = match jobs.next(polls_again.then_some(MOVED_INTERVAL)) {
             Ok(job) => job,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => break,

@@ -38,7 +38,7 @@ use crate::store::{StoreDir, layout};
 use crate::types::TopicPartition;
 use options::GroupOptions;
 use orders::{CommitWhen, Delivery, End, Generation, Order};
-use shared::{Shared, Ticket, Told, lock};
+use shared::{EndKnownBy, Shared, Ticket, lock};
 pub use starts::Began;
 
 /// How long the caller waits for the keeper to see a change of the group.
@@ -80,7 +80,7 @@ impl GroupSession {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             busy_tick_us: AtomicU32::new(0),
-            notified: Mutex::default(),
+            reported: Mutex::default(),
             replied: Condvar::new(),
             wake_caller,
             poke,
@@ -150,9 +150,9 @@ impl GroupSession {
         let started = self.store.clock().monotonic();
         while !self.has_orders() && !self.shared.seen_is_current() {
             self.shared.poke_membership_thread();
-            let notified = lock(&self.shared.notified);
+            let reported = lock(&self.shared.reported);
             let observations = Duration::from_millis(5);
-            drop(self.shared.replied.wait_timeout(notified, observations));
+            drop(self.shared.replied.wait_timeout(reported, observations));
             let waited = self.store.clock().monotonic().saturating_sub(started);
             if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Err(gone());
@@ -185,24 +185,24 @@ impl GroupSession {
 
     /// Those assignments are read no more, and all that was read of them was handed out.
     pub fn stopped(&self, generations: &[Generation]) {
-        self.notify(|notified| notified.stopped.extend_from_slice(generations));
+        self.notify(|reported| reported.stopped.extend_from_slice(generations));
     }
 
     /// That assignment cannot be read on: it stays this member's, and counts as done.
     pub fn broken(&self, generation: Generation) {
-        self.notify(|notified| notified.broken.push(generation));
+        self.notify(|reported| reported.broken.push(generation));
     }
 
     /// From now on only that assignment is worked on: others can be given up without a word. `None`:
     /// no more; who calls so looks at the orders before it reads any.
     pub fn works_on(&self, generation: Option<Generation>) {
-        lock(&self.shared.notified).works_on = generation;
+        lock(&self.shared.reported).works_on = generation;
     }
 
     /// From now on records are handed out, until [`GroupSession::idle`]: there will be something to
     /// commit at each interval.
     pub fn moves(&self) {
-        self.notify(|notified| notified.moving = Some(true));
+        self.notify(|reported| reported.moving = Some(true));
     }
 
     /// A file that shows which command this member runs, and that the command holds locked.
@@ -226,9 +226,9 @@ impl GroupSession {
 
     /// Everything there is was handed out: a good moment to commit.
     pub fn idle(&self) {
-        self.notify(|notified| {
-            notified.idle = true;
-            notified.moving = Some(false);
+        self.notify(|reported| {
+            reported.idle = true;
+            reported.moving = Some(false);
         });
     }
 
@@ -242,8 +242,8 @@ impl GroupSession {
     /// [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
         let ticket = Arc::new(Ticket::default());
-        self.notify(|notified| notified.commits.push(Arc::clone(&ticket)));
-        let mut notified = lock(&self.shared.notified);
+        self.notify(|reported| reported.commits.push(Arc::clone(&ticket)));
+        let mut reported = lock(&self.shared.reported);
         loop {
             if let Some(outcome) = lock(&ticket.0).take() {
                 return outcome;
@@ -252,10 +252,10 @@ impl GroupSession {
                 return Err(gone());
             }
             let observations = Duration::from_millis(100);
-            notified = self
+            reported = self
                 .shared
                 .replied
-                .wait_timeout(notified, observations)
+                .wait_timeout(reported, observations)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
@@ -275,7 +275,7 @@ impl GroupSession {
 
     /// Ends the wait of an [`GroupSession::end`] for the output's reader.
     pub fn interrupt(&self) {
-        self.notify(|notified| notified.interrupted = true);
+        self.notify(|reported| reported.interrupted = true);
     }
 
     /// Commits what was delivered, as `end` asks, and leaves the group. `interrupted` is asked
@@ -285,7 +285,7 @@ impl GroupSession {
     /// As [`GroupSession::commit`]; or what had ended the membership before, if it was not handed
     /// out as an order.
     pub fn end(mut self, end: End, interrupted: impl Fn() -> bool) -> Result<()> {
-        self.notify(|notified| notified.ended = Some(end));
+        self.notify(|reported| reported.ended = Some(end));
         let Some(thread) = self.thread.take() else {
             return Ok(());
         };
@@ -293,15 +293,15 @@ impl GroupSession {
             if interrupted() {
                 self.interrupt();
             }
-            let notified = lock(&self.shared.notified);
+            let reported = lock(&self.shared.reported);
             let observations = Duration::from_millis(20);
-            drop(self.shared.replied.wait_timeout(notified, observations));
+            drop(self.shared.replied.wait_timeout(reported, observations));
         }
         thread.join().unwrap_or_else(|_| Err(gone()))
     }
 
-    fn notify(&self, what: impl FnOnce(&mut Told)) {
-        what(&mut lock(&self.shared.notified));
+    fn notify(&self, what: impl FnOnce(&mut EndKnownBy)) {
+        what(&mut lock(&self.shared.reported));
         self.shared.poke_membership_thread();
     }
 }
@@ -311,9 +311,9 @@ impl Drop for GroupSession {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        self.notify(|notified| {
-            notified.interrupted = true;
-            notified.ended = Some(End {
+        self.notify(|reported| {
+            reported.interrupted = true;
+            reported.ended = Some(End {
                 good: false,
                 exits_0: false,
             });

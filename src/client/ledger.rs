@@ -83,7 +83,7 @@ pub(super) struct Batch {
 pub(super) struct Ledger {
     state: Mutex<State>,
     changed: Condvar,
-    /// Threads that wait for a change: without any, nobody needs to be notified.
+    /// Threads that wait for a change: without any, nobody needs to be reported.
     waiting: AtomicUsize,
     bytes_max: usize,
     failed: AtomicBool,
@@ -174,7 +174,7 @@ impl Ledger {
     }
 
     /// Gives the receipts that wait to the listener.
-    fn tell(&self) {
+    fn notify_listener(&self) {
         if let Some(listener) = &self.listener {
             // Held over both steps, so that receipts are told in their order.
             let Ok(mut listener) = listener.lock() else {
@@ -387,7 +387,7 @@ impl Ledger {
             completion.acknowledge(receipt);
         }
         self.notify();
-        self.tell();
+        self.notify_listener();
     }
 
     /// Ends the delivery. The first failure counts, but for one that leaves an outcome unknown: that
@@ -454,14 +454,14 @@ impl Ledger {
         self.lock().acknowledged
     }
 
-    /// Takes the receipts that wait; waits for some up to `patience`.
-    pub fn receipts(&self, patience: Duration) -> Vec<Receipt> {
+    /// Takes the receipts that wait; waits for some up to `timeout`.
+    pub fn receipts(&self, timeout: Duration) -> Vec<Receipt> {
         let none_yet =
             |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
-        let mut state = if patience.is_zero() {
+        let mut state = if timeout.is_zero() {
             self.lock()
         } else {
-            self.wait_while(patience, none_yet)
+            self.wait_while(timeout, none_yet)
         };
         std::mem::take(&mut state.receipts).into()
     }

@@ -34,7 +34,7 @@ const SPARE_BYTES_MAX: usize = 1 << 20;
 /// Between two tries to append where the leader cannot be used.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
 /// A wait that takes longer is told of.
-const TELL_AFTER: Duration = Duration::from_secs(1);
+const NOTIFY_AFTER: Duration = Duration::from_secs(1);
 /// How often leadership may move within one append.
 const RESOLVES: u32 = 16;
 /// How long a lock is waited for before the partition is reported.
@@ -187,7 +187,7 @@ impl Replicated {
 pub(super) struct Appending {
     shared: Arc<Replicated>,
     /// The wait that was told of, by when it began.
-    notified: Option<Duration>,
+    reported: Option<Duration>,
     liveness: Liveness,
     /// A daemon with a replica lived once: one that is down now may be back within the timeout.
     /// Where none ever did, nothing is to be waited for.
@@ -202,7 +202,7 @@ impl Appending {
             liveness: Liveness::new(&shared.store),
             met_daemon: false,
             observed: false,
-            notified: None,
+            reported: None,
             shared,
         }
     }
@@ -322,11 +322,11 @@ impl Appending {
         if !passing || late || failed() || !self.met_daemon {
             return Err(error);
         }
-        if waited >= TELL_AFTER
-            && self.notified != Some(started)
+        if waited >= NOTIFY_AFTER
+            && self.reported != Some(started)
             && let Some(observer) = &self.shared.observer
         {
-            self.notified = Some(started);
+            self.reported = Some(started);
             observer.waits(&error);
         }
         // A hint: the controller finds out by itself, more slowly.

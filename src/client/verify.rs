@@ -246,10 +246,10 @@ impl Admin {
 
 /// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
 /// longer, nobody can tell its unpublished entries from junk, and nothing is said.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(20);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(20);
 
 fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
-    let Ok(held) = replica.lock(LOOK_TIMEOUT) else {
+    let Ok(held) = replica.lock(PROBE_TIMEOUT) else {
         return Ok(());
     };
     match held.page()? {

@@ -109,7 +109,7 @@ pub struct Health {
     pub reassigning: Vec<TopicPartition>,
 }
 
-/// Checks controller, brokers and partitions. [`Health::look_at_modes`] checks the modes of a store
+/// Checks controller, brokers and partitions. [`Health::check_modes`] checks the modes of a store
 /// that belongs to a Unix group separately: that takes a walk over the whole store.
 ///
 /// # Errors
@@ -151,7 +151,7 @@ impl Health {
     ///
     /// # Errors
     /// [`Kind::Io`].
-    pub fn look_at_modes(&mut self, store: &StoreDir) -> Result<()> {
+    pub fn check_modes(&mut self, store: &StoreDir) -> Result<()> {
         let Some(group) = store.unix_group()? else {
             return Ok(());
         };
@@ -188,10 +188,10 @@ impl Health {
 }
 
 /// What a daemon's lock shows: its incarnation and its heartbeat, once they are written.
-type Beats = Option<(u64, u64)>;
+type Heartbeats = Option<(u64, u64)>;
 
 /// The running brokers.
-fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Beats>> {
+fn live(store: &StoreDir) -> Result<BTreeMap<BrokerId, Heartbeats>> {
     let mut live = BTreeMap::new();
     for id in store.brokers()? {
         if let Some(heartbeats) = heartbeats(store, id)? {
@@ -330,7 +330,7 @@ fn unusable(store: &StoreDir, id: BrokerId, e: Error, metas: &[Arc<TopicMeta>]) 
 }
 
 /// What a broker's lock shows; `None` if no process holds it.
-fn heartbeats(store: &StoreDir, id: BrokerId) -> Result<Option<Beats>> {
+fn heartbeats(store: &StoreDir, id: BrokerId) -> Result<Option<Heartbeats>> {
     let dir = match store.broker_dir(id) {
         // Gone since it was listed.
         Err(e) if e.kind() == Kind::BrokerState => return Ok(None),
@@ -352,9 +352,9 @@ fn is_out_of_descriptors(store: &StoreDir, id: BrokerId) -> bool {
 }
 
 /// The running brokers whose heartbeat does not move.
-fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Beats>) -> Result<BTreeSet<BrokerId>> {
+fn hung(store: &StoreDir, live: &BTreeMap<BrokerId, Heartbeats>) -> Result<BTreeSet<BrokerId>> {
     let clock = store.clock();
-    let mut still: BTreeMap<BrokerId, Beats> = live.clone();
+    let mut still: BTreeMap<BrokerId, Heartbeats> = live.clone();
     let (mut since, mut observed) = (clock.monotonic(), clock.monotonic());
     loop {
         let mut beaten = Vec::new();

@@ -47,7 +47,7 @@ mod tests {
     use crate::error::Kind;
 
     #[test]
-    fn causes_that_take_turns_are_notified_once_each() {
+    fn causes_that_take_turns_are_told_once_each() {
         let mut notified = NotifyOnce::default();
         let no_file = || std::io::Error::from_raw_os_error(24);
         let words = |text| Error::new(Kind::Busy, text);

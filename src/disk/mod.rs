@@ -237,7 +237,7 @@ pub trait File: Send + Sync + Debug {
         Ok(None)
     }
     /// Whether programs that this process starts inherit the open file and its lock.
-    fn set_inherited(&self, _on: bool) -> io::Result<()> {
+    fn set_inheritable(&self, _on: bool) -> io::Result<()> {
         Ok(())
     }
 }

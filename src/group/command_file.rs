@@ -82,7 +82,7 @@ impl CommandFile {
     }
 
     fn inherit(&self, on: bool) -> Result<()> {
-        let set = self.file.set_inherited(on);
+        let set = self.file.set_inheritable(on);
         set.map_err(|e| self.error("pass on", e))
     }
 

@@ -371,10 +371,10 @@ fn describe_offset(
     };
     if let OffsetCheck::Beyond(point) = stands {
         row.is_beyond = true;
-        let notified = beyond(group, tp, committed.offset, point);
+        let reported = beyond(group, tp, committed.offset, point);
         notes.push(format!(
-            "{notified}; {}",
-            notified.cure_text().unwrap_or_default()
+            "{reported}; {}",
+            reported.cure_text().unwrap_or_default()
         ));
     } else {
         let (committed, lag) = unread(committed.offset, start, end);

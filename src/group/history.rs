@@ -25,7 +25,7 @@ pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<Str
         // A rewritten file is not in the order of time, and repeats some offsets.
         lines = lines.into_iter().flat_map(single).collect();
         lines.sort_by_key(|line| line.time_ms);
-        let mut notified = HashSet::new();
+        let mut reported = HashSet::new();
         lines.retain(|line| {
             let Line {
                 n: _,
@@ -35,7 +35,7 @@ pub fn history(store: &Arc<StoreDir>, group: &str) -> Result<(Vec<Line>, Vec<Str
                 epoch: _,
                 entries,
             } = line;
-            notified.insert(format!("{time_ms} {kind:?} {member:?} {entries:?}"))
+            reported.insert(format!("{time_ms} {kind:?} {member:?} {entries:?}"))
         });
     }
     lines.retain(|line| match line.kind {

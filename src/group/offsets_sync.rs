@@ -7,7 +7,7 @@
 //! ```text
 //! 0 magic "mqos" u32  | 4 process id u32 | 8 boot id 16 bytes | 24 durable u64 | 32 at work u64
 //! 40 4 zeros u32      | 44 CRC-32 of bytes 0 to 44
-//! 64 the holder's counter, 20 digits (`store::heartbeat`)
+//! 64 the holder's counter, 20 digits (`store::lock::heartbeat`)
 //! ```
 //!
 //! `durable` is the length, bytes, up to which a sync is known to have succeeded. `at work` is the
@@ -100,7 +100,7 @@ enum Turn {
     Ours(SyncGuard),
     Covered,
     /// The holder's sync is lost, or the file was replaced and its notes with it.
-    NobodyTells,
+    NobodyNotifies,
 }
 
 /// The lock, held.
@@ -155,7 +155,7 @@ impl OffsetsSync {
         match self.turn(log, end, retry) {
             Ok(Turn::Ours(_held)) => self.sync(log, end),
             Ok(Turn::Covered) => Ok(Synced::Durable),
-            Ok(Turn::NobodyTells) => Ok(Synced::Unknown),
+            Ok(Turn::NobodyNotifies) => Ok(Synced::Unknown),
             Err(_) => alone(log),
         }
     }
@@ -174,7 +174,7 @@ impl OffsetsSync {
                 _suspend: suspend,
             });
             if !self.in_place() {
-                return Ok(Turn::NobodyTells);
+                return Ok(Turn::NobodyNotifies);
             }
             if let Some(held) = held {
                 return Ok(Turn::Ours(held));
@@ -187,7 +187,7 @@ impl OffsetsSync {
                 if lost == HolderLost::Hung {
                     self.note_hung(seen);
                 }
-                return Ok(Turn::NobodyTells);
+                return Ok(Turn::NobodyNotifies);
             }
             clock.sleep(retry / TRIES);
         }

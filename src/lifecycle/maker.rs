@@ -181,10 +181,10 @@ mod tests {
         drop(first);
         assert!(!is_alive(&store, id).unwrap() && is_alive(&store, second.id()).unwrap());
         let tp = TopicPartition::new(crate::types::TopicName::new("t").unwrap(), 3);
-        let notified = at_work(&store, second.id(), &tp).to_string();
+        let reported = at_work(&store, second.id(), &tp).to_string();
         assert!(
-            notified.contains("t:3") && notified.contains(&std::process::id().to_string()),
-            "{notified}"
+            reported.contains("t:3") && reported.contains(&std::process::id().to_string()),
+            "{reported}"
         );
         assert!(second.is_seen().unwrap());
         std::fs::remove_dir_all(path.join(store::MAKERS_DIR)).unwrap();

@@ -1,6 +1,6 @@
 //! Makes new replica directories: each is made under another name beside its place, and renamed
 //! into place. Its state page names its maker, which counts as alive until the topic file names the
-//! replica (`store::maker`).
+//! replica (`lifecycle::maker`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -233,11 +233,11 @@ mod tests {
         let place = Place::new();
         let made = place.make("u");
         assert!(matches!(place.status("u"), ReplicaStatus::InTheMaking(_)));
-        let notified = create(&place.store, "u").unwrap_err();
-        assert_eq!(notified.kind(), Kind::Busy, "{notified}");
+        let reported = create(&place.store, "u").unwrap_err();
+        assert_eq!(reported.kind(), Kind::Busy, "{reported}");
         assert!(
-            notified.to_string().contains("is making the replica"),
-            "{notified}"
+            reported.to_string().contains("is making the replica"),
+            "{reported}"
         );
         drop(made);
         assert_eq!(place.status("u"), ReplicaStatus::Worthless);

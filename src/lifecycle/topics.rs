@@ -1,7 +1,7 @@
 //! Creation, alteration and deletion of topics.
 //!
 //! 1. A creator makes each replica directory under another name and renames it into place. Its
-//!    state page names the creator, which counts as alive (`store::maker`) until the topic file is
+//!    state page names the creator, which counts as alive (`lifecycle::maker`) until the topic file is
 //!    in place: no process takes it for an orphan. Creators proceed in ascending order, by topic,
 //!    partition and broker, so that two of them never wait for each other.
 //! 2. Only then does the creator take the fenced lock and write the topic file. The names are

@@ -40,7 +40,7 @@ impl Replica {
         if self.is_proven() {
             return self.read_page();
         }
-        Ok(self.look_at_page()?.map(|(page, _)| page))
+        Ok(self.examine_page()?.map(|(page, _)| page))
     }
 
     /// As [`Replica::proven_page`], but compares again even if this handle did before. Also returns
@@ -48,7 +48,7 @@ impl Replica {
     ///
     /// # Errors
     /// [`Kind::Io`](crate::error::Kind::Io).
-    pub(crate) fn look_at_page(&self) -> Result<Option<(StatePage, bool)>> {
+    pub(crate) fn examine_page(&self) -> Result<Option<(StatePage, bool)>> {
         let Some(found) = self.page_and_end()? else {
             return Ok(None);
         };

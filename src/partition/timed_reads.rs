@@ -202,7 +202,7 @@ pub(crate) fn read_page(
     let text = |e: Error| e.to_string();
     // Each call to a slow disk takes long, so each file is opened once.
     let replica = Replica::open_in(store, tp, Arc::clone(logs)).map_err(text)?;
-    match replica.look_at_page().map_err(text)? {
+    match replica.examine_page().map_err(text)? {
         None => Err("neither copy of its page is sound".to_owned()),
         Some((_, true)) => Err("its log is shorter than its page says".to_owned()),
         Some((page, false)) => Ok(page),

@@ -152,7 +152,7 @@ fn golden_batch_is_written_and_read() {
 }
 
 #[test]
-fn header_notifies_what_the_bytes_say() {
+fn header_tells_what_the_bytes_say() {
     let mut bytes = GOLDEN.to_vec();
     let header = *BatchView::parse(&bytes).expect("sound").header();
     assert_eq!(header.total_len(), bytes.len());

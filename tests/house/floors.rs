@@ -162,7 +162,7 @@ fn floor(module: &str) -> Option<u8> {
 fn refusal(module: &str, other: &str) -> Option<String> {
     let Some(own) = floor(module) else {
         return Some(format!(
-            "{module} has no floor: give it one in tests/floors.rs"
+            "{module} has no floor: give it one in tests/house/floors.rs"
         ));
     };
     let Some(others) = floor(other) else {
@@ -268,7 +268,7 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
     (
         "page.generation += 1",
         &["partition/state_page.rs"],
-        "begin a generation with Page::begin_generation, which asks what becomes of an unseen sync",
+        "begin a generation with StatePage::begin_generation, which asks what becomes of an unseen sync",
     ),
     (
         "Segments::list(",

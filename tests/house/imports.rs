@@ -203,7 +203,7 @@ fn absolute(places: &BTreeSet<Module>, module: &Module, path: &[String]) -> Opti
 }
 
 /// Code with every string and character literal emptied.
-fn without_strings(code: &str) -> String {
+pub fn without_strings(code: &str) -> String {
     let mut out = String::with_capacity(code.len());
     let mut left = code;
     while let Some(c) = left.chars().next() {

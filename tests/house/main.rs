@@ -6,3 +6,4 @@ mod floors;
 mod imports;
 mod runners;
 mod sabotage;
+mod words;

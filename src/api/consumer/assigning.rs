@@ -46,7 +46,7 @@ impl Consumer {
     }
 
     /// Looks for partitions that were added, now and then and whenever something changed.
-    pub(super) fn look_at_topics(&mut self) {
+    pub(super) fn refresh_topics(&mut self) {
         let now = self.store.clock().monotonic();
         let is_due = now.saturating_sub(self.examined) >= TOPICS_POLL;
         if !is_due && !std::mem::take(&mut self.topics_changed) {
@@ -54,7 +54,7 @@ impl Consumer {
         }
         self.examined = now;
         // A consumer that never waits hears of no change otherwise.
-        self.engine.look_for_leaders();
+        self.engine.find_leaders();
         if self.options.to_end {
             return;
         }
@@ -127,11 +127,11 @@ impl Consumer {
             self.pending.push_back(Err(e));
         }
         if !is_final {
-            let notified = Failing {
+            let reported = Failing {
                 is_first: failing.is_first,
                 is_reported: true,
             };
-            self.failing.insert(tp, notified);
+            self.failing.insert(tp, reported);
         }
     }
 

@@ -57,7 +57,7 @@ impl GroupConsumer {
                         to,
                     }));
                 }
-                Order::Follow => self.engine.look_for_leaders(),
+                Order::Follow => self.engine.find_leaders(),
                 Order::Note(_) => {}
                 Order::Warn(text) => self.store.dir().add_note(text),
                 Order::Broken(e) => self.pending.push_back(Notice::Error(e)),

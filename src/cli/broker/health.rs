@@ -40,7 +40,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
         // A walk over the whole store: only where nothing else is waited for, and seldom.
         let is_healthy = health.amiss.is_empty() && began >= modes_due;
         if is_last || is_healthy {
-            health.look_at_modes(&store)?;
+            health.check_modes(&store)?;
             let now = env.monotonic();
             modes_due = now + MODES_INTERVAL.max(now.saturating_sub(began) * REST);
         }

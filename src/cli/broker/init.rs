@@ -39,7 +39,7 @@ pub(super) fn init(job: Init, env: &mut Env) -> Result<Outcome> {
         given = done;
         Ok(store)
     })?;
-    env.note(&notified(store.path(), &group, &given));
+    env.note(&reported(store.path(), &group, &given));
     Ok(warned(&group, &given, false, env))
 }
 
@@ -135,7 +135,7 @@ fn entries(count: usize) -> String {
     format!("{count} {what}")
 }
 
-fn notified(path: &Path, group: &UnixGroup, given: &Given) -> String {
+fn reported(path: &Path, group: &UnixGroup, given: &Given) -> String {
     let (path, name) = (path.display(), &group.name);
     match given {
         Given { made: true, .. } => format!("{path} is a store of the Unix group {name} now"),

@@ -83,9 +83,9 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         stdout.print(line.as_bytes())
     };
     let zone = local_zone();
-    let mut notify = |notified| {
+    let mut notify = |reported| {
         let time = local_time(env.now_ms(), &zone);
-        match notified {
+        match reported {
             Notice::Note(text) => env.note(&format!("{time} {text}")),
             Notice::Problem(error) => {
                 let cure = error

@@ -37,7 +37,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     };
     signal(id, &holder)?;
     let started = env.monotonic();
-    let (mut observed, mut notified) = (started, started);
+    let (mut observed, mut reported) = (started, started);
     // The least that was left to hand over so far, and since when it is that.
     let mut least: Option<Progress> = None;
     let mut since = started;
@@ -56,8 +56,8 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
             if least.is_none_or(|least| nearer(left, least)) {
                 (least, since) = (Some(left), now);
             }
-            if left.partitions > 0 && now.saturating_sub(notified) >= NOTIFIED_INTERVAL {
-                notified = now;
+            if left.partitions > 0 && now.saturating_sub(reported) >= NOTIFIED_INTERVAL {
+                reported = now;
                 env.note(&format!(
                     "broker {id} hands its leaders over: {} to go, {} records to be copied",
                     left.partitions, left.records

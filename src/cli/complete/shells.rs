@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn bash_gets_what_belongs_in_the_place_of_its_piece() {
-        for (values, raw, piece, notified) in [
+        for (values, raw, piece, reported) in [
             (&["orders"][..], "or", "or", "words\n0\norders\n"),
             (&["a=b", "a=c"], "a=", "", "words\n0\nb\nc\n"),
             (&["a=b"], "a=", "a=", "words\n0\na=b\n"),
@@ -156,7 +156,7 @@ mod tests {
             // What does not go on as it was typed is not put in.
             (&["xa"], "'a=b", "b", "words\n0\n"),
         ] {
-            assert_eq!(render_bash(&reply(values), raw, piece), notified, "{raw}");
+            assert_eq!(render_bash(&reply(values), raw, piece), reported, "{raw}");
         }
     }
 

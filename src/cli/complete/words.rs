@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_notifies_which_quotes_are_open() {
+    fn a_word_tells_which_quotes_are_open() {
         for (raw, word, quote) in [
             ("", "", Quote::Bare),
             ("a\\ b=", "a b=", Quote::Bare),

@@ -46,7 +46,7 @@ pub struct Commands {
     /// For the command's environment: `--store` is no part of ours.
     store: PathBuf,
     session_timeout: Duration,
-    notified_of_key: bool,
+    reported_of_key: bool,
     /// Shows the others which one runs.
     file: Option<CommandFile>,
     /// The assignments that have no command of a former owner any more.
@@ -54,7 +54,7 @@ pub struct Commands {
     /// Those that have one.
     taken: HashMap<TopicPartition, Taken>,
     /// When those are looked at again.
-    next_look: Duration,
+    next_poll: Duration,
 }
 
 /// A partition for which a dead member's command runs.
@@ -72,11 +72,11 @@ impl Commands {
             text,
             store,
             session_timeout,
-            notified_of_key: false,
+            reported_of_key: false,
             file: None,
             free: HashMap::new(),
             taken: HashMap::new(),
-            next_look: Duration::ZERO,
+            next_poll: Duration::ZERO,
         }
     }
 
@@ -137,10 +137,10 @@ impl Commands {
         env: &Env,
     ) -> Result<Vec<TopicPartition>> {
         let now = env.monotonic();
-        if self.taken.is_empty() || now < self.next_look {
+        if self.taken.is_empty() || now < self.next_poll {
             return Ok(Vec::new());
         }
-        self.next_look = now + POLL;
+        self.next_poll = now + POLL;
         self.taken
             .retain(|tp, taken| owned.get(tp) == Some(&taken.generation));
         let taken: Vec<_> = self
@@ -158,7 +158,7 @@ impl Commands {
     }
 
     /// How long until it is to be looked again what has become free.
-    pub fn looks_again(&self) -> Option<Duration> {
+    pub fn polls_again(&self) -> Option<Duration> {
         (!self.taken.is_empty()).then_some(POLL)
     }
 
@@ -235,7 +235,7 @@ impl Commands {
 
     /// Once: such keys seldom come alone.
     fn notify_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
-        if !std::mem::replace(&mut self.notified_of_key, true) {
+        if !std::mem::replace(&mut self.reported_of_key, true) {
             env.note(&format!(
                 "the key at offset {} of {tp} does not fit into the environment: the command runs \
                  without MQ_KEY wherever a key has a NUL or is too long",

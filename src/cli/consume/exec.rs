@@ -139,8 +139,8 @@ impl Exec {
     }
 
     /// When that is to be done again, at the latest.
-    pub fn looks_again(&self) -> Option<Duration> {
-        self.commands.looks_again()
+    pub fn polls_again(&self) -> Option<Duration> {
+        self.commands.polls_again()
     }
 
     /// Has a fetch handled, batch by batch; more of its partition is read where that completes one.

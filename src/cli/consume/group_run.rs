@@ -282,7 +282,7 @@ impl Source for Member {
 
     fn wait(&mut self, on: &mut Reading<'_>, lock_timeout: Duration) -> Result<()> {
         let tick = if unread().is_some() { PIPE_TICK } else { TICK };
-        let observations = self.exec.as_ref().and_then(Exec::looks_again);
+        let observations = self.exec.as_ref().and_then(Exec::polls_again);
         let ticks = [
             self.session.busy_tick(),
             on.consumer.retry_in(),
@@ -361,7 +361,7 @@ impl Member {
                         name.escape_debug()
                     ));
                 }
-                Order::Follow => on.consumer.look_for_leaders(),
+                Order::Follow => on.consumer.find_leaders(),
                 Order::Note(text) => on.env.note(&text),
                 Order::Warn(text) => on.env.warn(&text),
                 Order::Broken(e) => match on.unless_gone(e) {

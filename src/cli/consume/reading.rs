@@ -265,7 +265,7 @@ impl<'e> Reading<'e> {
     }
 
     /// Looks, once a second, whether the store is still there: asked by who waits anyway.
-    fn look_for_store(&mut self) -> Result<()> {
+    fn find_store(&mut self) -> Result<()> {
         let now = self.env.monotonic();
         if now.saturating_sub(self.presence.observed) < presence::POLL_INTERVAL {
             return Ok(());
@@ -360,7 +360,7 @@ impl<'e> Reading<'e> {
             self.noted_end = true;
             self.env.note("at the end; waiting for more (Ctrl-C ends)");
         }
-        self.look_for_store()?;
+        self.find_store()?;
         source.wait(self, left.unwrap_or(Duration::MAX))?;
         Ok(false)
     }

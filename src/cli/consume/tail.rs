@@ -309,7 +309,7 @@ fn fetch(
                 .cure("try again; 'mq-broker health' lists the problems"));
         }
         consumer.wait(POLL_AGAIN, on.env.wake_fd())?;
-        consumer.look_for_leaders();
+        consumer.find_leaders();
     }
 }
 

@@ -209,8 +209,8 @@ mod tests {
                     clap::error::ErrorKind::ArgumentConflict,
                     "{words:?}: {refused}"
                 );
-                let notified = crate::cli::report::conflict_advice(conflict.tool, &refused);
-                assert_eq!(notified, Some(conflict.advice), "{words:?}: {refused}");
+                let reported = crate::cli::report::conflict_advice(conflict.tool, &refused);
+                assert_eq!(reported, Some(conflict.advice), "{words:?}: {refused}");
             }
         }
     }

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn habits_meet_advice() {
+    fn foreign_flags_meet_advice() {
         for (tool, word, says) in [
             ("mq-consume", "--topic", "without an option"),
             ("mq-produce", "-b", "--store"),
@@ -93,8 +93,8 @@ mod tests {
         ] {
             let mut tool = tool.split(' ');
             let (name, command) = (tool.next().unwrap_or_default(), tool.next());
-            let notified = advice(name, command, word).expect(word);
-            assert!(notified.contains(says), "{name} {word}: {notified}");
+            let reported = advice(name, command, word).expect(word);
+            assert!(reported.contains(says), "{name} {word}: {reported}");
         }
         assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
         assert_eq!(advice("mq-produce", None, "rm-rf"), None);

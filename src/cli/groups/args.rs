@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use super::args_alter::AlterArgs;
 use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
-use super::args_look::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_reset::ResetArgs;
+use super::args_show::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_wait::WaitArgs;
 use super::job::{Commit, Delete, Describe, Job, List};
 use crate::cli::common::{Common, usage};
@@ -159,7 +159,7 @@ impl Tool for Args {
     const NAME: &'static str = "mq-groups";
 
     fn rules() -> &'static [Rule] {
-        super::args_look::RULES
+        super::args_show::RULES
     }
 
     fn usage_status(args: &[OsString]) -> u8 {

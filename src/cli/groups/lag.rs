@@ -78,18 +78,18 @@ impl Lag {
     /// What keeps it from being known.
     fn unknown(&self) -> Vec<String> {
         let names = |all: &[TopicPartition]| TopicPartition::first_of(all, NAMED_MAX);
-        let mut notified = Vec::new();
+        let mut reported = Vec::new();
         if !self.unknown.is_empty() {
-            notified.push(format!("the lag of {} is not known", names(&self.unknown)));
+            reported.push(format!("the lag of {} is not known", names(&self.unknown)));
         }
         if !self.uncommitted.is_empty() {
             let names = names(&self.uncommitted);
-            notified.push(format!("nothing is committed of {names} yet"));
+            reported.push(format!("nothing is committed of {names} yet"));
         }
         if self.is_moving {
-            notified.push("partitions are moving between members".to_owned());
+            reported.push("partitions are moving between members".to_owned());
         }
-        notified
+        reported
     }
 }
 

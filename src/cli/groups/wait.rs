@@ -43,8 +43,8 @@ const STORE_PERIOD: Duration = Duration::from_millis(100);
 /// Waits.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     let started = env.monotonic();
-    let mut notified = Told::default();
-    let store = open_store(&job, started, &mut notified, env)?;
+    let mut reported = EndKnownBy::default();
+    let store = open_store(&job, started, &mut reported, env)?;
     let path = env.store_path()?;
     let mut changes: Option<LagChanges> = None;
     let mut unread = Unread::default();
@@ -77,7 +77,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
                     print(seen, &job, env)?;
                     return Ok(Outcome::Done);
                 }
-                notified.notify(seen, &lag, now, env);
+                reported.notify(seen, &lag, now, env);
                 if env.stopping() {
                     return Err(stopped(&job, &lag));
                 }
@@ -90,7 +90,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
                 partitions(seen)
             }
             Err(absent) => {
-                await_absent(absent, &job, left, &mut notified, env)?;
+                await_absent(absent, &job, left, &mut reported, env)?;
                 BTreeSet::new()
             }
         };
@@ -124,14 +124,14 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
 fn open_store(
     job: &Wait,
     started: Duration,
-    notified: &mut Told,
+    reported: &mut EndKnownBy,
     env: &mut Env,
 ) -> Result<Arc<StoreDir>> {
     loop {
         match env.open_store() {
             Err(e) if e.kind() == Kind::NoStore && job.wait => {
                 let left = left(job, started, env.monotonic());
-                await_absent(&e, job, left, notified, env)?;
+                await_absent(&e, job, left, reported, env)?;
                 env.wait_woken(left.map_or(STORE_PERIOD, |left| STORE_PERIOD.min(left)));
             }
             opened => return opened,
@@ -153,7 +153,7 @@ fn await_absent(
     absent: &Error,
     job: &Wait,
     left: Option<Duration>,
-    notified: &mut Told,
+    reported: &mut EndKnownBy,
     env: &mut Env,
 ) -> Result<()> {
     let ends = |kind, text| {
@@ -174,7 +174,7 @@ fn await_absent(
     }
     let near = absent.cure_text().filter(|cure| cure.ends_with('?'));
     let near = near.map(|near| format!(" ({near})")).unwrap_or_default();
-    notified.once(&format!("{absent}{near}; waiting (Ctrl-C ends)"), env);
+    reported.once(&format!("{absent}{near}; waiting (Ctrl-C ends)"), env);
     env.progress_text(&format!("{}: not there yet", job.group.escape_debug()));
     Ok(())
 }
@@ -233,7 +233,7 @@ fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
 
 /// What was told already: each thing is told once.
 #[derive(Debug, Default)]
-struct Told {
+struct EndKnownBy {
     notes: BTreeSet<String>,
     /// Since when the lag of a partition is not known; `None`: it was told.
     unknown: BTreeMap<TopicPartition, Option<Duration>>,
@@ -241,7 +241,7 @@ struct Told {
     alone: bool,
 }
 
-impl Told {
+impl EndKnownBy {
     fn once(&mut self, note: &str, env: &Env) {
         if self.notes.insert(note.to_owned()) {
             env.note(note);

@@ -71,10 +71,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_words_of_a_template_are_notified() {
+    fn only_words_of_a_template_are_told() {
         assert_eq!(literal_braces("%h[%{key}]\\n"), None);
         assert!(literal_braces("%h[a] %{key}\\n").is_some());
-        for (template, notified) in [
+        for (template, reported) in [
             (
                 "%{file}\\n",
                 "%{file} stands for the text {file}, since %{ is a literal brace; only mq-produce -k and -H have the field %{file}",
@@ -110,7 +110,7 @@ mod tests {
         ] {
             assert_eq!(
                 literal_braces(template).as_deref(),
-                Some(notified),
+                Some(reported),
                 "{template}"
             );
         }

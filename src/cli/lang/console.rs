@@ -69,7 +69,7 @@ fn split(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    fn notified(line: &str, marker: Option<&str>) -> String {
+    fn reported(line: &str, marker: Option<&str>) -> String {
         let record = match read_console(line.as_bytes(), marker.map(str::as_bytes)) {
             Ok(record) => record,
             Err(e) => {
@@ -80,15 +80,15 @@ mod tests {
         let text = |bytes: Option<&Cow<'_, [u8]>>| {
             bytes.map_or("~".to_owned(), |bytes| bytes.escape_ascii().to_string())
         };
-        let mut notified = format!(
+        let mut reported = format!(
             "{}={}",
             text(record.key.as_ref()),
             text(record.value.as_ref())
         );
         for (name, value) in &record.headers {
-            notified += &format!(";{}:{}", name.escape_ascii(), text(value.as_ref()));
+            reported += &format!(";{}:{}", name.escape_ascii(), text(value.as_ref()));
         }
-        notified
+        reported
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
             ("v", "!there is no tab after the headers"),
             ("", "!there is no tab after the headers"),
         ] {
-            assert_eq!(notified(line, None), wanted, "{line:?}");
+            assert_eq!(reported(line, None), wanted, "{line:?}");
         }
         for (line, wanted) in [
             ("NULL\tk\tNULL", "k=~"),
@@ -120,7 +120,7 @@ mod tests {
             ("NULL:v\tk\tv", "!a header's name cannot be null"),
             ("\t\t", "="),
         ] {
-            assert_eq!(notified(line, Some("NULL")), wanted, "{line:?}");
+            assert_eq!(reported(line, Some("NULL")), wanted, "{line:?}");
         }
     }
 }

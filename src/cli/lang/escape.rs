@@ -196,8 +196,8 @@ mod tests {
     #[test]
     fn a_refused_text_is_shown_as_given() {
         assert_eq!(shown("%k\\t'\"\u{1b}é\n"), "%k\\t'\"\\u{1b}é\\n");
-        let notified = unescape("\\x41\\x4").expect_err("cut short").to_string();
-        assert_eq!(notified, "'\\x41\\x4' has an unknown escape \\x");
+        let reported = unescape("\\x41\\x4").expect_err("cut short").to_string();
+        assert_eq!(reported, "'\\x41\\x4' has an unknown escape \\x");
     }
 
     #[test]

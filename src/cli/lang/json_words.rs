@@ -72,10 +72,10 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
             _ => error,
         };
     }
-    let notified = e.to_string();
+    let reported = e.to_string();
     let place = format!(" at line {} column {}", e.line(), e.column());
-    let notified = notified.strip_suffix(&place).unwrap_or(&notified);
-    if notified == "trailing characters" {
+    let reported = reported.strip_suffix(&place).unwrap_or(&reported);
+    if reported == "trailing characters" {
         let error = refuse(e.column(), "more follows the JSON in its line");
         let behind = text.get(e.column().saturating_sub(1)..).unwrap_or_default();
         return match behind.first() {
@@ -83,21 +83,21 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
             _ => error,
         };
     }
-    if is_half(notified) {
+    if is_half(reported) {
         let what = "\\ud800 to \\udfff come in pairs, and this is one alone: no character";
         return refuse(e.column(), what).cure(HALF);
     }
     if e.is_data() {
-        refuse(e.column(), notified)
+        refuse(e.column(), reported)
     } else {
-        refuse(e.column(), &format!("not JSON: {notified}"))
+        refuse(e.column(), &format!("not JSON: {reported}"))
     }
 }
 
 /// Whether its reader means a surrogate without its other half.
-fn is_half(notified: &str) -> bool {
+fn is_half(reported: &str) -> bool {
     matches!(
-        notified,
+        reported,
         "lone leading surrogate in hex escape" | "unexpected end of hex escape"
     )
 }
@@ -189,8 +189,8 @@ mod tests {
     fn says(e: &Error, what: &str, cure: &str) {
         let text = e.to_string();
         assert!(text.contains(what), "{text} has no {what}");
-        let notified = e.cure_text().unwrap_or_default();
-        assert!(notified.contains(cure), "{text}: {notified} has no {cure}");
+        let reported = e.cure_text().unwrap_or_default();
+        assert!(reported.contains(cure), "{text}: {reported} has no {cure}");
         for word in [
             "i64",
             "i32",

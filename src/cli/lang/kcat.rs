@@ -238,9 +238,9 @@ mod tests {
         bytes.map_or("~".to_owned(), |bytes| bytes.escape_ascii().to_string())
     }
 
-    fn notified(line: &[u8]) -> String {
+    fn reported(line: &[u8]) -> String {
         let record = read_kcat(line).unwrap_or_else(|e| panic!("{}: {e}", line.escape_ascii()));
-        let mut notified = format!(
+        let mut reported = format!(
             "{} {:?} {:?} {} {}",
             record.topic.as_deref().unwrap_or("-"),
             record.partition,
@@ -249,9 +249,9 @@ mod tests {
             text(record.value.as_ref())
         );
         for (name, value) in &record.headers {
-            notified += &format!(";{}={}", name.escape_ascii(), text(value.as_ref()));
+            reported += &format!(";{}={}", name.escape_ascii(), text(value.as_ref()));
         }
-        notified
+        reported
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
             (b"{\"key\":\"\xff\",\"payload\":\"a\xfe\\u0001\"}", "- None None \\xff a\\xfe\\x01"),
             (b"{\"payload\":\"x\"}\r", "- None None ~ x"),
         ] {
-            assert_eq!(notified(line), wanted, "{}", line.escape_ascii());
+            assert_eq!(reported(line), wanted, "{}", line.escape_ascii());
         }
     }
 

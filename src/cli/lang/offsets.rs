@@ -35,14 +35,14 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
             }
             _ => "",
         };
-        let notified = usage(format!("'{}' is not a point", shown(text)), POINTS);
+        let reported = usage(format!("'{}' is not a point", shown(text)), POINTS);
         if !cure.is_empty() {
-            return notified.cure(cure);
+            return reported.cure(cure);
         }
         let meant = as_time(text, now).or_else(|| as_range(text));
         match meant.or_else(|| in_our_units(text)) {
-            Some(meant) => notified.cure(meant),
-            None => notified,
+            Some(meant) => reported.cure(meant),
+            None => reported,
         }
     };
     let number = |digits: &str| plain_number(digits).ok_or_else(refuse);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_without_its_sign_is_notified_of_it() {
+    fn a_time_without_its_sign_is_told_of_it() {
         for (text, cure) in [
             ("2026-01-01", "@2026-01-01"),
             ("2026-01-01T10:00:00Z", "@2026-01-01T10:00:00Z"),
@@ -367,8 +367,8 @@ mod tests {
             ("2hours", "begins with @: @-2h"),
         ] {
             let e = parse_selection(text, &now()).expect_err(text);
-            let notified = e.cure_text().expect("a cure");
-            assert!(notified.ends_with(cure), "{text}: {notified}");
+            let reported = e.cure_text().expect("a cure");
+            assert!(reported.ends_with(cure), "{text}: {reported}");
         }
         for text in ["9:30", "10:35", "00:99"] {
             parse_range(text, &now()).expect(text);

@@ -148,8 +148,8 @@ fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Ac
             Piece::Partition(format) => {
                 Action::Number { of: NumberOf::Partition(*format), end: number("%p", *format)? }
             }
-            Piece::Told(notified, format) => {
-                Action::Number { of: NumberOf::Nothing(*format), end: number(notified.field(), *format)? }
+            Piece::EndKnownBy(reported, format) => {
+                Action::Number { of: NumberOf::Nothing(*format), end: number(reported.field(), *format)? }
             }
             Piece::HeaderCount(format) => {
                 counted = true;

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::envelope::write_envelope;
 use super::output_record::{HeaderList, OutputRecord};
-use super::template::{BytesField, BytesOf, Format, LengthField, Piece, Template, Told};
+use super::template::{BytesField, BytesOf, EndKnownBy, Format, LengthField, Piece, Template};
 use super::terminal::TerminalEscaper;
 use super::text::TextFormat;
 use crate::client::BatchInfo;
@@ -156,14 +156,14 @@ impl Renderer {
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
                 Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
-                Piece::Told(notified, number) => {
-                    let notified = match notified {
-                        Told::Offset => record.offset,
-                        Told::Count => record.count as i64,
-                        Told::LogStart => record.edges.log_start,
-                        Told::HighWatermark => record.edges.high_watermark,
+                Piece::EndKnownBy(reported, number) => {
+                    let reported = match reported {
+                        EndKnownBy::Offset => record.offset,
+                        EndKnownBy::Count => record.count as i64,
+                        EndKnownBy::LogStart => record.edges.log_start,
+                        EndKnownBy::HighWatermark => record.edges.high_watermark,
                     };
-                    number.write(notified, out)?;
+                    number.write(reported, out)?;
                 }
                 Piece::HeaderCount(number) => number.write(record.headers.len() as i64, out)?,
                 Piece::Time(format) => format.write(record.timestamp, &self.zone, out)?,

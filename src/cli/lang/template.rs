@@ -80,7 +80,7 @@ pub(super) enum Piece {
     Bytes(BytesField),
     Length(LengthField),
     Partition(NumberFormat),
-    Told(Told, NumberFormat),
+    EndKnownBy(EndKnownBy, NumberFormat),
     HeaderCount(NumberFormat),
     Time(TimeFormat),
     /// Each header: within, key and value are the header's.
@@ -89,7 +89,7 @@ pub(super) enum Piece {
 
 /// A number that no producer can set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum EndKnownBy {
     Offset,
     /// How many records this run printed before it.
     Count,
@@ -97,14 +97,14 @@ pub(super) enum Told {
     HighWatermark,
 }
 
-impl Told {
+impl EndKnownBy {
     /// How a template names it.
     pub(super) fn field(self) -> &'static str {
         match self {
-            Told::Offset => "%o",
-            Told::Count => "%i",
-            Told::LogStart => "%w",
-            Told::HighWatermark => "%W",
+            EndKnownBy::Offset => "%o",
+            EndKnownBy::Count => "%i",
+            EndKnownBy::LogStart => "%w",
+            EndKnownBy::HighWatermark => "%W",
         }
     }
 }
@@ -177,7 +177,12 @@ impl Template {
 
     /// Whether it has `%w` or `%W` in it.
     pub fn notifies_edges(&self) -> bool {
-        self.any(&|piece| matches!(piece, Piece::Told(Told::LogStart | Told::HighWatermark, _)))
+        self.any(&|piece| {
+            matches!(
+                piece,
+                Piece::EndKnownBy(EndKnownBy::LogStart | EndKnownBy::HighWatermark, _)
+            )
+        })
     }
 
     /// Whether a null can print as the null marker: not where a length says it, nor as JSON or escaped.
@@ -316,10 +321,10 @@ impl<'t> Compiler<'t> {
             'K' => self.length(BytesOf::Key)?,
             'V' | 'S' => self.length(BytesOf::Value)?,
             'p' => Piece::Partition(self.number()?),
-            'o' => Piece::Told(Told::Offset, self.number()?),
-            'i' => Piece::Told(Told::Count, self.number()?),
-            'w' => Piece::Told(Told::LogStart, self.number()?),
-            'W' => Piece::Told(Told::HighWatermark, self.number()?),
+            'o' => Piece::EndKnownBy(EndKnownBy::Offset, self.number()?),
+            'i' => Piece::EndKnownBy(EndKnownBy::Count, self.number()?),
+            'w' => Piece::EndKnownBy(EndKnownBy::LogStart, self.number()?),
+            'W' => Piece::EndKnownBy(EndKnownBy::HighWatermark, self.number()?),
             'H' => Piece::HeaderCount(self.number()?),
             'd' | 'T' => Piece::Time(self.time()?),
             'h' if in_headers => {

@@ -5,7 +5,7 @@ use std::io::Write;
 use super::cell::{Cell, Column};
 use super::format::{OutputFormat, OutputOptions};
 use super::json::{self, Row};
-use super::table::{self, Observation, Shape};
+use super::table::{self, Shape, TableStyle};
 use super::tsv;
 use crate::cli::Env;
 use crate::cli::stdout::{self, Stdout};
@@ -19,7 +19,7 @@ pub struct Listing<W: Write> {
     out: W,
     columns: &'static [Column],
     options: OutputOptions,
-    observe: Observation,
+    style: TableStyle,
     pending: Vec<Vec<Cell>>,
     begun: bool,
     /// How rows are drawn, once the first are.
@@ -41,13 +41,13 @@ pub fn listing_width(env: &Env) -> Option<u16> {
 impl Listing<std::io::BufWriter<Stdout>> {
     /// Rows with these columns, for standard output.
     pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
-        let observe = Observation {
+        let style = TableStyle {
             width: listing_width(env),
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
         let out = std::io::BufWriter::new(env.stdout());
-        let mut listing = Listing::new(out, columns, options, observe);
+        let mut listing = Listing::new(out, columns, options, style);
         listing.notifies_rest = true;
         listing
     }
@@ -61,12 +61,12 @@ impl Listing<Vec<u8>> {
         options: OutputOptions,
         width: Option<u16>,
     ) -> Self {
-        let observe = Observation {
+        let style = TableStyle {
             width,
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
-        Listing::new(Vec::new(), columns, options, observe)
+        Listing::new(Vec::new(), columns, options, style)
     }
 
     /// What was printed.
@@ -81,13 +81,13 @@ impl<W: Write> Listing<W> {
         out: W,
         columns: &'static [Column],
         options: OutputOptions,
-        observe: Observation,
+        style: TableStyle,
     ) -> Self {
         Listing {
             out,
             columns,
             options,
-            observe,
+            style,
             pending: Vec::new(),
             begun: false,
             shape: None,
@@ -165,7 +165,7 @@ impl<W: Write> Listing<W> {
 
     fn table(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.pending);
-        let drawn = table::render(self.columns, &rows, self.shape.as_ref(), &self.observe);
+        let drawn = table::render(self.columns, &rows, self.shape.as_ref(), &self.style);
         self.shape = Some(drawn.shape);
         self.buf.extend(drawn.text.into_bytes());
         self.put()
@@ -210,12 +210,12 @@ mod tests {
             header,
             is_given: true,
         };
-        let observe = Observation {
+        let style = TableStyle {
             width: None,
             color: false,
             zone: jiff::tz::TimeZone::UTC,
         };
-        let mut listing = Listing::new(&mut out, &COLUMNS, options, observe);
+        let mut listing = Listing::new(&mut out, &COLUMNS, options, style);
         for row in rows {
             listing.row(row.clone()).expect("row");
         }

@@ -14,7 +14,7 @@ use crate::cli::lang::is_unprintable;
 
 /// How a table looks where it is shown.
 #[derive(Debug, Clone)]
-pub(super) struct Observation {
+pub(super) struct TableStyle {
     /// Columns of the terminal; `None`: as wide as it gets.
     pub(super) width: Option<u16>,
     /// Whether the header is bold.
@@ -49,28 +49,28 @@ pub(super) fn render(
     columns: &[Column],
     rows: &[Vec<Cell>],
     before: Option<&Shape>,
-    observe: &Observation,
+    style: &TableStyle,
 ) -> Drawn {
     let rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let cells = columns.iter().zip(row);
             cells
-                .map(|(column, cell)| shown(cell, column.show, &observe.zone))
+                .map(|(column, cell)| shown(cell, column.show, &style.zone))
                 .collect()
         })
         .collect();
     let shape = match before {
         Some(before) => before.clone(),
-        None => lay_out(columns, &needed(columns.len(), &rows), observe.width)
+        None => lay_out(columns, &needed(columns.len(), &rows), style.width)
             .map_or(Shape::Blocks, Shape::Table),
     };
     let text = match &shape {
         Shape::Blocks => {
             let headings: Vec<String> = columns.iter().map(heading).collect();
-            blocks::render(&headings, &rows, observe.color)
+            blocks::render(&headings, &rows, style.color)
         }
-        Shape::Table(layout) => aligned(columns, &rows, layout, before.is_none(), observe),
+        Shape::Table(layout) => aligned(columns, &rows, layout, before.is_none(), style),
     };
     Drawn { text, shape }
 }
@@ -95,21 +95,21 @@ fn aligned(
     rows: &[Vec<String>],
     layout: &Layout,
     header: bool,
-    observe: &Observation,
+    style: &TableStyle,
 ) -> String {
     let of_header = match (header, &layout.widths) {
         (false, _) => 0,
         (true, None) => 1,
         // Its lines depend on the widths alone, so they are as many without the rows.
-        (true, Some(_)) => laid_out(columns, &[], layout, true, observe.width)
+        (true, Some(_)) => laid_out(columns, &[], layout, true, style.width)
             .lines()
             .count(),
     };
-    let table = laid_out(columns, rows, layout, header, observe.width);
+    let table = laid_out(columns, rows, layout, header, style.width);
     let mut text = String::new();
     // Styled after it is laid out: a style around the padding would be wider than the terminal.
     for (at, line) in table.trim_fmt().lines().enumerate() {
-        let (before, behind) = if at < of_header && observe.color {
+        let (before, behind) = if at < of_header && style.color {
             (BOLD, PLAIN)
         } else {
             ("", "")
@@ -272,8 +272,8 @@ mod tests {
         Column::time("last"),
     ];
 
-    fn observe(width: Option<u16>) -> Observation {
-        Observation {
+    fn style(width: Option<u16>) -> TableStyle {
+        TableStyle {
             width,
             color: false,
             zone: TimeZone::UTC,
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn aligned_and_safe() {
-        let text = render(&COLUMNS, &rows(), None, &observe(None)).text;
+        let text = render(&COLUMNS, &rows(), None, &style(None)).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS  SIZE BYTES  LAST\n\
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn no_wider_than_the_terminal() {
-        let text = render(&COLUMNS, &rows(), None, &observe(Some(40))).text;
+        let text = render(&COLUMNS, &rows(), None, &style(Some(40))).text;
         assert!(
             text.lines().all(|line| line.chars().count() <= 40),
             "{text}"
@@ -310,11 +310,11 @@ mod tests {
     #[test]
     fn a_bold_heading_is_no_wider() {
         for width in 31..100 {
-            let colored = Observation {
+            let colored = TableStyle {
                 color: true,
-                ..observe(Some(width))
+                ..style(Some(width))
             };
-            let plain = render(&COLUMNS, &rows(), None, &observe(Some(width)));
+            let plain = render(&COLUMNS, &rows(), None, &style(Some(width)));
             if matches!(plain.shape, Shape::Blocks) {
                 continue;
             }
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_narrow_terminal_breaks_headings_then_texts_and_no_number() {
-        let text = render(&COLUMNS, &rows(), None, &observe(Some(55))).text;
+        let text = render(&COLUMNS, &rows(), None, &style(Some(55))).text;
         assert_eq!(
             text,
             "TOPIC          PARTITIONS     SIZE  LAST\n\
@@ -346,7 +346,7 @@ mod tests {
         );
         let long = vec![vec!["x".repeat(40).into(), 1.into(), 2.into(), 0.into()]];
         for width in 56..100 {
-            let text = render(&COLUMNS, &long, None, &observe(Some(width))).text;
+            let text = render(&COLUMNS, &long, None, &style(Some(width))).text;
             assert!(
                 text.lines()
                     .all(|line| line.chars().count() <= width.into()),
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn what_fits_nowhere_is_a_block() {
-        let text = render(&COLUMNS, &rows(), None, &observe(Some(30))).text;
+        let text = render(&COLUMNS, &rows(), None, &style(Some(30))).text;
         assert_eq!(
             text,
             "TOPIC       orders\n\

@@ -99,8 +99,8 @@ impl Run<'_> {
             _ => {}
         }
         if self.env.stopping() {
-            let notified = format!("stopped: {}", acknowledged(self.acknowledged));
-            self.env.say(&notified);
+            let reported = format!("stopped: {}", acknowledged(self.acknowledged));
+            self.env.say(&reported);
         }
         if self.skipped.is_some() {
             return Ok(Outcome::Partial);
@@ -152,13 +152,13 @@ impl Run<'_> {
         };
         let kinds = self.failures.iter().map(|failed| failed.error.kind());
         let worst = kinds.reduce(weightier)?;
-        let notified = self
+        let reported = self
             .failures
             .iter()
             .position(|failed| failed.error.kind() == worst)?;
-        let mut error = self.failures.swap_remove(notified).error;
-        if let Some(notified) = self.waits.instead_of(&error, self.job.delivery.timeout) {
-            error = notified;
+        let mut error = self.failures.swap_remove(reported).error;
+        if let Some(reported) = self.waits.instead_of(&error, self.job.delivery.timeout) {
+            error = reported;
         }
         if error.kind() == Kind::Busy && self.acknowledged > 0 {
             // Only a run that stored nothing may be tried again blindly.

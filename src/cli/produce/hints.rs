@@ -116,18 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn headers_with_a_colon_are_notified() {
-        let notified = |header: &str| notes(&[header.into()], [&None, &None]);
+    fn headers_with_a_colon_are_told() {
+        let reported = |header: &str| notes(&[header.into()], [&None, &None]);
         assert_eq!(
-            notified("a: b"),
+            reported("a: b"),
             ["header 'a: b' has no =, so its value is null: say -H 'a=b'"]
         );
         assert_eq!(
-            notified("a:it's"),
+            reported("a:it's"),
             ["header 'a:it's' has no =, so its value is null: say -H 'a=it'\\''s'"]
         );
         for header in ["a", "a=b:c", "a:b=c", "=", "http://x"] {
-            assert!(notified(header).is_empty(), "{header}");
+            assert!(reported(header).is_empty(), "{header}");
         }
         assert_eq!(notes(&[], [&None, &Some("%{json}".to_owned())]).len(), 1);
     }
@@ -139,8 +139,8 @@ mod tests {
             ("two words", "echo 'two words' | mq-produce t"),
             (&*"x".repeat(41), "echo TEXT | mq-produce t"),
         ] {
-            let notified = no_file(Path::new(path), Some("t"));
-            assert!(notified.ends_with(cure), "{notified}");
+            let reported = no_file(Path::new(path), Some("t"));
+            assert!(reported.ends_with(cure), "{reported}");
         }
     }
 }

@@ -22,7 +22,7 @@ struct Why {
     /// Not told yet.
     due: Option<Error>,
     /// What was told last: its words, with what helps.
-    notified: Option<String>,
+    reported: Option<String>,
 }
 
 impl Waits {
@@ -44,13 +44,13 @@ impl Waits {
         let reason = code_of(&text).map_or(&*text, |(_, reason)| reason);
         let cure = e.cure_text().map(|cure| format!(" ({cure})"));
         env.note(&format!("waiting: {reason}{}", cure.unwrap_or_default()));
-        why.notified = Some(text);
+        why.reported = Some(text);
     }
 
     /// The same failure in fewer words, where the wait for its cause was told of.
     pub fn instead_of(&self, e: &Error, timeout: Duration) -> Option<Error> {
         let text = e.to_string();
-        if self.lock().notified.as_ref() != Some(&text) {
+        if self.lock().reported.as_ref() != Some(&text) {
             return None;
         }
         let code = code_of(&text).map(|(code, _)| format!("{code}: "));

@@ -284,7 +284,7 @@ impl Run<'_> {
             (Some(_), None) => (self.message_bytes_max(), ours),
             (None, _) => {
                 if pending > self.input_bytes(self.each_bytes_max) / 2 {
-                    self.look_at_limits();
+                    self.refresh_limits();
                 }
                 (self.each_bytes_max, ours)
             }
@@ -307,7 +307,7 @@ impl Run<'_> {
     }
 
     /// What the topic allows that allows most.
-    fn look_at_limits(&mut self) {
+    fn refresh_limits(&mut self) {
         let now = self.env.monotonic();
         if self
             .limits_seen

@@ -27,7 +27,7 @@ fn good(line: &str) -> Job {
     job(line, false).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
-fn notified(e: &Error) -> String {
+fn reported(e: &Error) -> String {
     format!("{e} | {}", e.cure_text().unwrap_or_default())
 }
 
@@ -75,7 +75,7 @@ fn alter() {
 }
 
 #[test]
-fn delete_asks_or_is_notified() {
+fn delete_asks_or_is_reported() {
     for (line, can_ask, consent) in [
         ("delete a*", true, Consent::Ask),
         ("delete a --yes", false, Consent::Given),
@@ -179,6 +179,6 @@ fn what_is_refused_says_what_is_allowed() {
             crate::cli::exit::USAGE,
             "{line}"
         );
-        assert!(notified(&e).contains(says), "{line}: {}", notified(&e));
+        assert!(reported(&e).contains(says), "{line}: {}", reported(&e));
     }
 }

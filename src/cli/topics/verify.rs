@@ -61,10 +61,10 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
     for chosen in &chosen {
         let name = &chosen.topic;
-        let looked_up = admin
+        let found_by = admin
             .metadata(name)
             .and_then(|meta| chosen.partitions_of(&meta).map(|_| meta));
-        let meta = match looked_up {
+        let meta = match found_by {
             Ok(meta) => meta,
             Err(e) => {
                 failures.notify(env, &e);

@@ -118,7 +118,7 @@ pub(crate) struct MembershipThread {
     noted_unused: bool,
     /// Since when this member is done and waits for others.
     waits_since: Option<Duration>,
-    notified_of_wait: bool,
+    reported_of_wait: bool,
     /// The group epoch in which the others' ends were looked at.
     ends_epoch: i32,
 }
@@ -228,7 +228,7 @@ impl MembershipThread {
             finished: false,
             noted_unused: false,
             waits_since: None,
-            notified_of_wait: false,
+            reported_of_wait: false,
             ends_epoch: -1,
         })
     }
@@ -268,10 +268,10 @@ impl MembershipThread {
             return Err(removed());
         }
         self.settle_joins()?;
-        self.look_at_topics(changed.topics)?;
-        self.look_for_deleted()?;
+        self.refresh_topics(changed.topics)?;
+        self.find_deleted()?;
         self.follow_leaderships(changed.topics);
-        self.look_at_others(changed.members)?;
+        self.probe_others(changed.members)?;
         self.take_deliveries();
         self.give_up()?;
         if self.ended.is_none() {
@@ -294,19 +294,19 @@ impl MembershipThread {
 
     /// Takes what the caller told.
     fn listen(&mut self) {
-        let mut notified = lock(&self.shared.notified);
-        let stopped: BTreeSet<Generation> = notified.stopped.drain(..).collect();
-        let broken: BTreeSet<Generation> = notified.broken.drain(..).collect();
+        let mut reported = lock(&self.shared.reported);
+        let stopped: BTreeSet<Generation> = reported.stopped.drain(..).collect();
+        let broken: BTreeSet<Generation> = reported.broken.drain(..).collect();
         if !stopped.is_empty() || !broken.is_empty() {
             for holding in self.held.values_mut() {
                 holding.is_stopped |= stopped.contains(&holding.generation);
                 holding.is_broken |= broken.contains(&holding.generation);
             }
         }
-        self.idle |= std::mem::take(&mut notified.idle);
-        self.moving = notified.moving.take().unwrap_or(self.moving);
-        self.ended = self.ended.or(notified.ended.take());
-        self.interrupted |= notified.interrupted;
+        self.idle |= std::mem::take(&mut reported.idle);
+        self.moving = reported.moving.take().unwrap_or(self.moving);
+        self.ended = self.ended.or(reported.ended.take());
+        self.interrupted |= reported.interrupted;
     }
 
     /// How often to look, without a watch.
@@ -393,7 +393,7 @@ impl MembershipThread {
         } else if last_stop.is_some() {
             timeout = timeout.min(PIPE_POLL);
         }
-        let notifies = !self.notified_of_wait && self.ended.is_none();
+        let notifies = !self.reported_of_wait && self.ended.is_none();
         if let Some(since) = self.waits_since.filter(|_| notifies) {
             timeout = timeout.min((since + WAITS_LONG).saturating_sub(now));
         }
@@ -404,8 +404,8 @@ impl MembershipThread {
         {
             timeout = timeout.min(TOPICS_POLL_BLIND);
         }
-        let wants_looks = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
-        if wants_looks && !self.delivery.is_all_settled() && !self.delivery.is_closed() {
+        let wants_probes = self.options.commit == CommitWhen::AfterWrite || self.ends.is_some();
+        if wants_probes && !self.delivery.is_all_settled() && !self.delivery.is_closed() {
             timeout = timeout.min(PIPE_POLL);
         }
         let uncommitted = self.held.values().any(|h| h.position > h.committed);

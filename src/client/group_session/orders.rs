@@ -49,7 +49,7 @@ pub enum Order {
         /// The log start.
         to: Offset,
     },
-    /// Leadership may have moved: [`super::Consumer::look_for_leaders`].
+    /// Leadership may have moved: [`super::Consumer::find_leaders`].
     Follow,
     /// Good to know.
     Note(String),

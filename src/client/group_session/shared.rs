@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
     /// and sees nothing; 0: it waits for neither.
     pub(crate) busy_tick_us: AtomicU32,
-    pub(crate) notified: Mutex<Told>,
+    pub(crate) reported: Mutex<EndKnownBy>,
     pub(crate) replied: Condvar,
     pub(crate) wake_caller: Box<dyn Fn() + Send + Sync>,
     pub(crate) poke: UnixStream,
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
 
 /// What the caller told the keeper, and has not been taken yet.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct EndKnownBy {
     pub(crate) stopped: Vec<Generation>,
     pub(crate) broken: Vec<Generation>,
     pub(crate) idle: bool,
@@ -65,16 +65,16 @@ impl Shared {
     /// Answers all that wait for a commit.
     pub(crate) fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
         // Under the lock: who is about to wait has looked, or will be woken.
-        let notified = lock(&self.notified);
+        let reported = lock(&self.reported);
         for ticket in commits {
             *lock(&ticket.0) = Some(outcome.clone());
         }
-        drop(notified);
+        drop(reported);
         self.replied.notify_all();
     }
 
     pub(crate) fn take_commits(&self) -> Vec<Arc<Ticket>> {
-        std::mem::take(&mut lock(&self.notified).commits)
+        std::mem::take(&mut lock(&self.reported).commits)
     }
 
     pub(crate) fn seen_is_current(&self) -> bool {

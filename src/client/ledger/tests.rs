@@ -25,10 +25,10 @@ fn at(base_offset: i64, count: u64) -> Appended {
     }
 }
 
-fn notified(ledger: &Ledger) -> Vec<(PartitionId, u64, i64, u64)> {
+fn reported(ledger: &Ledger) -> Vec<(PartitionId, u64, i64, u64)> {
     let receipts = ledger.receipts(Duration::ZERO);
-    let notified = receipts.iter();
-    notified
+    let reported = receipts.iter();
+    reported
         .map(|r| (r.partition, r.sequence, r.base_offset, r.count))
         .collect()
 }
@@ -41,7 +41,7 @@ fn nothing_is_acknowledged_behind_a_batch_that_is_not() {
     let other = ledger.enter(batch(1, 5, 1)).expect("entered");
     ledger.fail(Error::new(Kind::Unknown, "a sync failed"));
     ledger.acknowledge([(second, at(7, 3)), (other, at(0, 1))]);
-    assert_eq!(notified(&ledger), [(1, 0, 0, 1)]);
+    assert_eq!(reported(&ledger), [(1, 0, 0, 1)]);
     assert_eq!(ledger.first_unacknowledged(), Some(0));
     assert_eq!(ledger.acknowledged(), 1);
     assert!(ledger.wait_for_all().is_err());
@@ -57,10 +57,10 @@ fn receipts_come_in_order_whatever_the_threads_did() {
     let rest = head.split_off(1);
     ledger.acknowledge([(second, at(9, 1))]);
     ledger.acknowledge([(head, at(3, 1))]);
-    assert_eq!(notified(&ledger), [(0, 0, 3, 1)]);
+    assert_eq!(reported(&ledger), [(0, 0, 3, 1)]);
     assert_eq!(ledger.first_unacknowledged(), Some(0));
     ledger.acknowledge([(rest, at(5, 3))]);
-    assert_eq!(notified(&ledger), [(0, 1, 5, 3), (0, 4, 9, 1)]);
+    assert_eq!(reported(&ledger), [(0, 1, 5, 3), (0, 4, 9, 1)]);
     assert_eq!(ledger.first_unacknowledged(), None);
     ledger.wait_for_all().expect("all of it");
 }
@@ -72,9 +72,9 @@ fn receipts_that_nobody_takes_are_bounded_and_counted() {
         let ticket = ledger.enter(batch(0, n, 1)).expect("entered");
         ledger.acknowledge([(ticket, at(n as i64, 1))]);
     }
-    let notified = notified(&ledger);
-    assert_eq!(notified.len(), RECEIPTS_MAX);
-    assert_eq!(notified.first().map(|one| one.1), Some(10));
+    let reported = reported(&ledger);
+    assert_eq!(reported.len(), RECEIPTS_MAX);
+    assert_eq!(reported.first().map(|one| one.1), Some(10));
     assert_eq!(ledger.acknowledged(), RECEIPTS_MAX as u64 + 10);
 }
 

@@ -16,8 +16,8 @@ use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 const POLL_INTERVAL: Duration = Duration::from_micros(50);
 const POLL_INTERVAL_LATER: Duration = Duration::from_micros(500);
 const POLL_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
-const LOOKS_AT_FIRST: u32 = 40;
-const LOOKS_LATER: u32 = 140;
+const POLLS_AT_FIRST: u32 = 40;
+const POLLS_LATER: u32 = 140;
 /// What is left to what is appended once somebody gives up.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// How long a lock is waited for to raise a high watermark: others raise it, too.
@@ -77,8 +77,8 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
             observations.saturating_add(1)
         };
         let pause = match observations {
-            ..LOOKS_AT_FIRST => POLL_INTERVAL,
-            LOOKS_AT_FIRST..LOOKS_LATER => POLL_INTERVAL_LATER,
+            ..POLLS_AT_FIRST => POLL_INTERVAL,
+            POLLS_AT_FIRST..POLLS_LATER => POLL_INTERVAL_LATER,
             _ => POLL_INTERVAL_AT_LAST,
         };
         shared.store.clock().sleep(pause);

@@ -133,7 +133,7 @@ impl Context<'_> {
     /// Schedules the next probe for the case that nothing happens.
     pub(crate) fn schedule(&self, p: &mut Partition) {
         if p.due.followers.is_none() {
-            p.due.followers = Some(next_lag_look(self.rules, self.now));
+            p.due.followers = Some(next_lag_probe(self.rules, self.now));
         }
         p.due.reason = match self.reason(p) {
             Some((MoveReason::Balance, _)) if !self.may_balance() => None,
@@ -167,7 +167,7 @@ pub(crate) fn lag_interval(rules: Rules) -> Duration {
 }
 
 /// At whole multiples of the interval, so that one wake-up serves all partitions.
-pub(crate) fn next_lag_look(rules: Rules, now: Duration) -> Duration {
+pub(crate) fn next_lag_probe(rules: Rules, now: Duration) -> Duration {
     let interval = lag_interval(rules).as_millis().max(1);
     let next = (now.as_millis() / interval + 1) * interval;
     Duration::from_millis(u64::try_from(next).unwrap_or(u64::MAX))

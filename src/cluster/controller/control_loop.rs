@@ -228,14 +228,14 @@ impl Control {
     /// Probes everything.
     fn tick(&mut self) {
         self.roles();
-        self.look_at_members();
+        self.probe_members();
     }
 
     /// After a wake: probes what may have died.
     fn glance(&mut self) {
         match self.election.is_lock_free() {
             Ok(true) => self.tick(),
-            Ok(false) => self.look_at_members(),
+            Ok(false) => self.probe_members(),
             Err(e) => self.trouble("the controller's role", Err(e)),
         }
     }
@@ -292,7 +292,7 @@ impl Control {
             if changed.topics {
                 // A broker whose replica joined an ISR is alive, although it may have been dead a
                 // moment ago: what the new file decides needs a new probe.
-                self.look_at_members();
+                self.probe_members();
             }
             let notify = &self.notify;
             self.controller
@@ -320,7 +320,7 @@ impl Control {
     }
 
     /// The controller watches which brokers are alive.
-    fn look_at_members(&mut self) {
+    fn probe_members(&mut self) {
         if self.election.epoch().is_none() {
             if self.lived.take().is_some() {
                 self.members.unwatch(&mut *self.watcher);

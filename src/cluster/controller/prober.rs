@@ -267,7 +267,7 @@ impl Asked {
     /// Answers with the snapshots so far.
     fn answer(mut self) -> ProbeResult {
         let lock = self.seen.get(&self.at.leader).map(|(_, lock)| *lock);
-        let mut look_of = |broker| {
+        let mut probe_of = |broker| {
             let seen = self.seen.remove(&broker);
             (
                 broker,
@@ -276,7 +276,7 @@ impl Asked {
         };
         ProbeResult {
             job: self.at.job,
-            replicas: self.at.brokers.iter().map(|b| look_of(*b)).collect(),
+            replicas: self.at.brokers.iter().map(|b| probe_of(*b)).collect(),
             tp: self.at.tp,
             lock: lock.unwrap_or(Lock::Untried),
         }
@@ -294,7 +294,7 @@ impl BrokerProber {
         let (requests, requested) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("mq-look".to_owned())
-            .spawn(move || look_on(&store, broker, &disk, &requested, &answer))
+            .spawn(move || probe_loop(&store, broker, &disk, &requested, &answer))
             .map_err(|e| Error::io("start a thread for", "probes of replicas", e))?;
         Ok(BrokerProber {
             requests,
@@ -325,7 +325,7 @@ impl BrokerProber {
 }
 
 /// Probes what is requested, until the request channel closes.
-fn look_on(
+fn probe_loop(
     store: &Arc<StoreDir>,
     broker: BrokerId,
     disk: &Mutex<Disk>,
@@ -339,7 +339,7 @@ fn look_on(
         let mut gone = Vec::new();
         let observe = |reader: &mut SnapshotReader<'_>, request: &Request| {
             let (observe, lock) =
-                reader.look_once((&request.tp, broker), request.probe, request.synced_only);
+                reader.probe_once((&request.tp, broker), request.probe, request.synced_only);
             Answer {
                 broker,
                 tp: request.tp.clone(),

@@ -105,7 +105,7 @@ impl<'a> SnapshotReader<'a> {
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let (observe, tried) = self.look_once((&at.tp, broker), probe, synced_only);
+            let (observe, tried) = self.probe_once((&at.tp, broker), probe, synced_only);
             if probe {
                 lock = tried;
             }
@@ -120,7 +120,7 @@ impl<'a> SnapshotReader<'a> {
     }
 
     /// Probes one replica. `probe`: also its append lock.
-    pub fn look_once(
+    pub fn probe_once(
         &mut self,
         (tp, broker): (&TopicPartition, BrokerId),
         probe: bool,

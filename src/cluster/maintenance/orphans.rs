@@ -2,7 +2,7 @@
 //!
 //! 1. A replica directory in its place is removed by the rule of deletion (`store::Remover`): only
 //!    under its own append lock, if no topic file read under that lock names it, and if its maker
-//!    is not at work (`store::maker`).
+//!    is not at work (`lifecycle::maker`).
 //! 2. A directory moved aside, or not yet in place, is removed if its state page is sound, its lock
 //!    is free, its maker is not at work and no topic file names it.
 //! 3. A directory without a sound state page may be one that is being filled. It is removed after
@@ -288,14 +288,14 @@ impl OrphanCollection {
         let own = replica
             .dir()
             .own_id()
-            .map_err(|e| look_error(logs, tp, e))?;
+            .map_err(|e| list_error(logs, tp, e))?;
         drop(replica);
         remover.remove(tp, topic_id, uuid, Duration::ZERO)?;
         // It leaves other directories of that name alone.
         match logs.id(&layout::replica_dir(tp)) {
             Ok(id) => Ok(id != own),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(e) => Err(look_error(logs, tp, e)),
+            Err(e) => Err(list_error(logs, tp, e)),
         }
     }
 
@@ -392,7 +392,7 @@ fn aside_of(name: &str) -> Option<TopicPartition> {
     layout::parse_replica_dir(name.rsplit_once('.')?.0)
 }
 
-fn look_error(logs: &dyn Dir, tp: &TopicPartition, e: io::Error) -> Error {
+fn list_error(logs: &dyn Dir, tp: &TopicPartition, e: io::Error) -> Error {
     Error::io("look at", join(logs, &layout::replica_dir(tp)), e)
 }
 

@@ -144,7 +144,7 @@ impl File for OsFile {
         }
     }
 
-    fn set_inherited(&self, on: bool) -> io::Result<()> {
+    fn set_inheritable(&self, on: bool) -> io::Result<()> {
         let flags = if on {
             FdFlags::empty()
         } else {

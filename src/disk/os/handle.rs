@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_notified_from_its_successors_though_it_is_closed() {
+    fn what_was_read_is_told_from_its_successors_though_it_is_closed() {
         let at = tempfile::tempdir().expect("tempdir");
         let dir = OsDisk.open_dir(at.path()).expect("open");
         dir.open("topic", Open::CreateNew).expect("made");

@@ -17,14 +17,14 @@ pub(super) fn identity(dir: BorrowedFd<'_>, name: &str) -> io::Result<Identity> 
     let Ok(found) = statx(dir, name, flags, StatxFlags::INO | StatxFlags::BTIME) else {
         return without_birth(dir, name);
     };
-    let notified = |what: StatxFlags| found.stx_mask & what.bits() != 0;
+    let reported = |what: StatxFlags| found.stx_mask & what.bits() != 0;
     let born = (found.stx_btime.tv_sec, found.stx_btime.tv_nsec);
     Ok(Identity {
         id: FileId {
             device: makedev(found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
         },
-        born: notified(StatxFlags::BTIME).then_some(born),
+        born: reported(StatxFlags::BTIME).then_some(born),
     })
 }
 
@@ -159,10 +159,10 @@ pub(super) fn boot_id() -> io::Result<[u8; 16]> {
 /// The kernel's random id of this boot. Only `sysctl` reads it without a foreign call.
 #[cfg(target_vendor = "apple")]
 pub(super) fn boot_id() -> io::Result<[u8; 16]> {
-    let notified = std::process::Command::new("/usr/sbin/sysctl")
+    let reported = std::process::Command::new("/usr/sbin/sysctl")
         .args(["-n", "kern.bootsessionuuid"])
         .output()?;
-    parse_uuid(&String::from_utf8_lossy(&notified.stdout))
+    parse_uuid(&String::from_utf8_lossy(&reported.stdout))
 }
 
 /// With an id that did not change over a boot, unsynced bytes would be lost silently; so if no
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn network_file_systems_are_notified_by_number() {
+    fn network_file_systems_are_told_by_number() {
         assert_eq!(by_magic(0x6969), FileSystem::Network("nfs"));
         assert_eq!(by_magic(0xFF534D42), FileSystem::Network("cifs"));
         for local in [0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x65735546] {

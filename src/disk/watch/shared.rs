@@ -268,8 +268,8 @@ impl Watcher for OwnPart {
     fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
         // Events that came while this part did not sleep.
         let mut state = self.shared.lock();
-        if let Some(notified) = state.take(self.id) {
-            return Ok(notified);
+        if let Some(reported) = state.take(self.id) {
+            return Ok(reported);
         }
         let is_blind = state.is_blind();
         drop(state);
@@ -283,8 +283,8 @@ impl Watcher for OwnPart {
             let left = timeout.saturating_sub(started.elapsed());
             let ready = self.wait_once(left, wake);
             let mut state = self.shared.lock();
-            let notified = state.take(self.id);
-            if notified.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
+            let reported = state.take(self.id);
+            if reported.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
                 // The events were for other parts, or no part sleeps on the kernel's descriptor.
                 continue;
             }
@@ -296,7 +296,7 @@ impl Watcher for OwnPart {
             } else {
                 Wake::Nothing
             };
-            return Ok(notified.unwrap_or(nothing));
+            return Ok(reported.unwrap_or(nothing));
         }
     }
 }
@@ -345,7 +345,7 @@ mod tests {
         let shared = SharedWatcher::default();
         let before = descriptors();
         let names: Vec<String> = (0..40).map(|n| format!("f{n}")).collect();
-        let (notify, notified) = channel();
+        let (notify, reported) = channel();
         let waiters: Vec<_> = names
             .iter()
             .enumerate()
@@ -356,8 +356,8 @@ mod tests {
                 let notify = notify.clone();
                 let thread = std::thread::spawn(move || {
                     for _ in 0..20 {
-                        let notified = part.wait(LONG, None).expect("waited");
-                        assert_eq!(notified, Wake::Changed(vec![id]));
+                        let reported = part.wait(LONG, None).expect("waited");
+                        assert_eq!(reported, Wake::Changed(vec![id]));
                         notify.send(at).expect("heard");
                     }
                 });
@@ -371,7 +371,7 @@ mod tests {
             for at in 0..waiters.len() {
                 let at = (at * 7 + round as usize) % waiters.len();
                 waiters[at].0.write_at(b"x", round).expect("written");
-                assert_eq!(notified.recv_timeout(LONG).expect("told"), at);
+                assert_eq!(reported.recv_timeout(LONG).expect("told"), at);
             }
         }
         for (_, thread) in waiters {
@@ -392,8 +392,8 @@ mod tests {
         file.write_at(b"x", 0).expect("written");
         let short = Duration::from_millis(20);
         assert_eq!(other.wait(short, None).expect("waited"), Wake::Nothing);
-        let notified = busy.wait(LONG, None).expect("waited");
-        assert_eq!(notified, Wake::Changed(vec![id]));
+        let reported = busy.wait(LONG, None).expect("waited");
+        assert_eq!(reported, Wake::Changed(vec![id]));
         drop(busy);
         assert_eq!(shared.lock().owners.len(), 0);
     }
@@ -421,8 +421,8 @@ mod tests {
             let ready = busy.wait_once(LONG, None).expect("waited");
             assert!(matches!(ready, Ready::Watched) && started.elapsed() < LONG);
             shared.lock().sleeper = None;
-            let notified = shared.lock().take(busy.id);
-            assert_eq!(notified, Some(Wake::Changed(vec![id])));
+            let reported = shared.lock().take(busy.id);
+            assert_eq!(reported, Some(Wake::Changed(vec![id])));
         }
     }
 }

@@ -15,7 +15,7 @@ fn scratch() -> (tempfile::TempDir, Arc<dyn Dir>) {
 }
 
 #[test]
-fn a_poller_cannot_notify_but_wakes() {
+fn a_poller_cannot_tell_but_wakes() {
     let (_temp, dir) = scratch();
     let mut watcher = PollWatcher::new(Duration::from_millis(2));
     assert!(watcher.add_file(&*dir, "missing").is_err());
@@ -123,7 +123,7 @@ mod kernel {
     }
 
     #[test]
-    fn what_is_gone_or_elsewhere_is_notified() {
+    fn what_is_gone_or_elsewhere_is_told() {
         let (_temp, dir) = scratch();
         dir.create_dir("sub").unwrap();
         dir.open("sub/f", Open::Create).unwrap();

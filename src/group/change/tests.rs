@@ -93,7 +93,7 @@ fn pids(seen: &describe::GroupDescription) -> Vec<u32> {
 }
 
 #[test]
-fn a_description_notifies_lag_and_who_reads() {
+fn a_description_tells_lag_and_who_reads() {
     let place = place();
     let now = place.store.clock().now_ms();
     produce(&place, &[now - 90_000, now - 60_000, now - 30_000]);
@@ -139,7 +139,7 @@ fn a_description_notifies_lag_and_who_reads() {
 
 /// Several members in one group, each alive by a lock of its own.
 #[test]
-fn a_description_notifies_which_of_many_members_reads_what() {
+fn a_description_tells_which_of_many_members_reads_what() {
     use crate::group::group_file::GroupFile;
     use crate::group::member_file::MemberFile;
     use crate::group::{MemberState, Subscription};

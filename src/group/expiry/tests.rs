@@ -33,11 +33,11 @@ fn a_day_or_four_times_in_what_is_kept() {
         (4, -DAY_MS, false, false),
     ] {
         let state = state(now - age);
-        let notified = (
+        let reported = (
             is_overdue(&state, kept, now),
             is_live_due(&state, kept, now),
         );
-        assert_eq!(notified, (overdue, due), "{kept} {age}");
+        assert_eq!(reported, (overdue, due), "{kept} {age}");
     }
     let nothing = OffsetsState::default();
     assert!(!is_overdue(&nothing, 1, now), "nothing can expire");

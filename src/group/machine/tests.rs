@@ -291,18 +291,18 @@ impl Run {
             );
         }
         // The effects are exactly the changes.
-        let mut notified = owned(before);
+        let mut reported = owned(before);
         for effect in effects {
             match effect {
                 Effect::Freed(id, partitions) => {
                     for tp in partitions {
-                        assert_eq!(notified.remove(tp), Some(*id), "{tp} freed");
+                        assert_eq!(reported.remove(tp), Some(*id), "{tp} freed");
                     }
                 }
                 Effect::Granted(id, partitions) => {
                     assert!(!partitions.is_empty() || replaced.is_some());
                     for tp in partitions {
-                        assert_eq!(notified.insert(tp.clone(), *id), None, "{tp} granted");
+                        assert_eq!(reported.insert(tp.clone(), *id), None, "{tp} granted");
                     }
                     let member = &now.members[id];
                     let ready = member.epoch == now.assignment_epoch
@@ -316,7 +316,7 @@ impl Run {
                 Effect::Settings => assert_ne!(before.assignor, now.assignor),
             }
         }
-        assert_eq!(notified, owned(now));
+        assert_eq!(reported, owned(now));
     }
 
     /// Every member releases its surplus; nothing else happens.

@@ -83,7 +83,7 @@ fn a_note_of_a_sync_whose_end_nobody_saw_stays() {
 }
 
 #[test]
-fn while_another_has_the_lock_its_note_notifies() {
+fn while_another_has_the_lock_its_note_tells() {
     let (place, (_temp, dir)) = (place(), group_dir());
     let (log, sync) = log_of(&place, &dir, 100);
     sync.write(60, 100).expect("write");
@@ -124,7 +124,7 @@ fn where_no_note_can_be_left_everybody_syncs_alone() {
 }
 
 #[test]
-fn a_file_that_was_replaced_notifies_nothing() {
+fn a_file_that_was_replaced_tells_nothing() {
     let (place, (_temp, dir)) = (place(), group_dir());
     let (log, sync) = log_of(&place, &dir, 100);
     dir.remove(&sync.name).expect("remove");

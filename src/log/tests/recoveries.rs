@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn a_rescue_keeps_every_record(plans in plans(), durable in any::<prop::sample::Index>()) {
+    fn a_rewrite_keeps_every_record(plans in plans(), durable in any::<prop::sample::Index>()) {
         let sample = Sample::new(&plans);
         let durable = *durable.get(&sample.places);
         for _ in 0..2 {
@@ -150,13 +150,13 @@ proptest! {
                 &*sample.dir, &segments, sample.places[0], recovered.tail.place(), Some(&sample.epochs),
             );
             prop_assert_eq!(walked.expect("walked").offset, sample.tail.end);
-            prop_assert_eq!(looked_over(&sample, &recovered.tail), vec![]);
+            prop_assert_eq!(verified_files(&sample, &recovered.tail), vec![]);
         }
     }
 }
 
 /// The findings of a deep verification, including beyond the published ends of the active indexes.
-fn looked_over(sample: &Sample, tail: &Tail) -> Vec<Finding> {
+fn verified_files(sample: &Sample, tail: &Tail) -> Vec<Finding> {
     let mut findings = Vec::new();
     verify(
         &*sample.dir,
@@ -190,7 +190,7 @@ fn a_roll_leaves_no_index_entry_of_an_append_that_was_taken_back() {
     appender.take_back(&sample.tail).expect("taken back");
     let closed = appender.close_indexes(&sample.tail).expect("closed");
     let rolled = appender.begin_segment(&closed).expect("begun");
-    assert_eq!(looked_over(&sample, &rolled), vec![]);
+    assert_eq!(verified_files(&sample, &rolled), vec![]);
 }
 
 /// Three batches, of which the last is in a second segment.
@@ -294,7 +294,7 @@ fn a_roll_never_empties_a_log_that_holds_records() {
 }
 
 #[test]
-fn what_was_cut_is_notified_though_the_recovery_fails() {
+fn what_was_cut_is_told_though_the_recovery_fails() {
     let sample = two_segments();
     let log = active_log(&sample);
     log.write_at(b"junk", sample.tail.log_bytes).expect("junk");

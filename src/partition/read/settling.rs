@@ -16,7 +16,7 @@ use crate::timing::LOCK_STOPPED_AFTER;
 /// Between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Checks between two tries to finish what a dead process began.
-const LOOKS_BETWEEN: u32 = 20;
+const POLLS_BETWEEN: u32 = 20;
 /// A held lock shows that the process lives.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(1);
 
@@ -42,7 +42,7 @@ pub(crate) fn wait_until_settled(
             return Ok(());
         }
         observations += 1;
-        if leads && observations.is_multiple_of(LOOKS_BETWEEN) {
+        if leads && observations.is_multiple_of(POLLS_BETWEEN) {
             let tp = replica.tp();
             let finished = PartitionWriter::open(store, tp, LOCK_TIMEOUT)
                 .and_then(|mut writer| writer.make_ready());

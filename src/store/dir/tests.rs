@@ -442,7 +442,7 @@ fn a_read_only_disk_is_nobodys_right_to_give() {
         assert!(e.to_string().starts_with("the store /s may not be written"));
         assert!(
             e.cure_text()
-                .is_some_and(|notified| notified.starts_with(cure))
+                .is_some_and(|reported| reported.starts_with(cure))
         );
     }
 }

@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_taken_and_notified() {
+    fn words_are_taken_and_reported() {
         let mut seen = 0;
         for name in TopicConfigs::names() {
             let allowed = TopicConfigs::allowed(name).expect("known");
@@ -487,8 +487,8 @@ mod tests {
             if let Some((before, _)) = allowed.split_once(" or ")
                 && !allowed.contains("more")
             {
-                let notified = before.split(", ").count() + 1;
-                assert_eq!(notified, TopicConfigs::words(name).len(), "{name}");
+                let reported = before.split(", ").count() + 1;
+                assert_eq!(reported, TopicConfigs::words(name).len(), "{name}");
             }
         }
         assert_eq!(seen, 12);

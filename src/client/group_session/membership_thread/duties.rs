@@ -29,7 +29,7 @@ const STAGGER: Duration = Duration::from_millis(3);
 const STAGGER_MAX: u32 = 8;
 const STAGGER_OF_MANY: Duration = Duration::from_millis(1);
 /// The last of many looks at the topics so many times more seldom than the first.
-const TOPICS_LOOKS_MAX: u32 = 10;
+const TOPICS_POLLS_MAX: u32 = 10;
 
 impl MembershipThread {
     /// One of all that see the same is to act first.
@@ -85,10 +85,10 @@ impl MembershipThread {
         Some(quiet.max(reach).min(longest))
     }
 
-    pub(crate) fn look_at_topics(&mut self, changed: bool) -> Result<()> {
+    pub(crate) fn refresh_topics(&mut self, changed: bool) -> Result<()> {
         let now = self.now();
-        let is_notified = changed && !self.watching.is_blind;
-        if is_notified || self.topics_due_in(now).is_zero() {
+        let is_reported = changed && !self.watching.is_blind;
+        if is_reported || self.topics_due_in(now).is_zero() {
             self.topics_at = Some(now);
             self.member.update_topics()?;
             self.notify_unreadable();
@@ -127,12 +127,12 @@ impl MembershipThread {
             TOPICS_POLL
         };
         let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
-        let period = observe * (1 + rank / 2).min(TOPICS_LOOKS_MAX);
+        let period = observe * (1 + rank / 2).min(TOPICS_POLLS_MAX);
         (at + period).saturating_sub(now)
     }
 
     /// Ends the membership if a topic that is read by name was deleted, and tells of others.
-    pub(crate) fn look_for_deleted(&mut self) -> Result<()> {
+    pub(crate) fn find_deleted(&mut self) -> Result<()> {
         let topics = &self.member.state().topics;
         let gone: Vec<TopicName> = self
             .known
@@ -159,7 +159,7 @@ impl MembershipThread {
     }
 
     /// Removes members that died or hang.
-    pub(crate) fn look_at_others(&mut self, closed: bool) -> Result<()> {
+    pub(crate) fn probe_others(&mut self, closed: bool) -> Result<()> {
         let now = self.now();
         if closed && !self.watching.is_blind {
             self.closes = Some((now + self.stagger(), 0));

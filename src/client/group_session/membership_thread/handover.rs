@@ -54,7 +54,7 @@ impl MembershipThread {
             }
         }
         // Asked after they were ordered: the caller looks at the orders before it reads another.
-        let works_on = lock(&self.shared.notified).works_on;
+        let works_on = lock(&self.shared.reported).works_on;
         let mut waits_since = None;
         let mut ready = Vec::new();
         let mut moving = BTreeSet::new();
@@ -186,7 +186,7 @@ impl MembershipThread {
         }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
-            if lock(&self.shared.notified).ended.is_some() {
+            if lock(&self.shared.reported).ended.is_some() {
                 // Nothing is begun yet: who is asked to end opens no more.
                 return Ok(());
             }

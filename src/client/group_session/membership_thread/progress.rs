@@ -171,10 +171,10 @@ impl MembershipThread {
     fn notify_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
         let now = self.now();
         let since = *self.waits_since.get_or_insert(now);
-        if self.notified_of_wait || now.saturating_sub(since) < WAITS_LONG {
+        if self.reported_of_wait || now.saturating_sub(since) < WAITS_LONG {
             return Ok(());
         }
-        self.notified_of_wait = true;
+        self.reported_of_wait = true;
         self.member.refresh_others()?;
         let state = self.member.state();
         let owner = state.owner(tp).and_then(|id| state.members.get(&id));

@@ -189,7 +189,7 @@ fn a_reset_stands_between_two_members() {
 }
 
 #[test]
-fn where_members_end_is_notified_to_the_others() {
+fn where_members_end_is_told_to_the_others() {
     let place = place();
     let ends = |ends: [Offset; 3]| JoinOptions {
         ends: Some(BTreeMap::from([(topic(), ends.to_vec())])),

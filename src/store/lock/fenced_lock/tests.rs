@@ -219,7 +219,7 @@ fn a_lock_file_held_by_hand_is_broken_too() {
 }
 
 #[test]
-fn leftovers_of_the_dead_are_removed() {
+fn what_the_dead_left_is_removed() {
     let place = place();
     let root: &Path = place.dir.path();
     std::fs::create_dir_all(root.join("lock.0/dead/sub")).expect("dir");

@@ -171,12 +171,12 @@ fn what_is_refused_says_what_is_allowed() {
         (&["a", "--exec", "x"], "--group"),
     ] {
         let e = job(line).expect_err("refused");
-        let notified = format!("{e} | {}", e.cure_text().unwrap_or_default());
+        let reported = format!("{e} | {}", e.cure_text().unwrap_or_default());
         assert_eq!(
             crate::cli::exit::status(e.kind()),
             crate::cli::exit::USAGE,
             "{line:?}"
         );
-        assert!(notified.contains(says), "{line:?}: {notified}");
+        assert!(reported.contains(says), "{line:?}: {reported}");
     }
 }

@@ -1,0 +1,213 @@
+//! The words of the house: what never reads well in technical English, and names that the field has other
+//! words for.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "reads the repository's files, not a store"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::floors::sources;
+use super::runners::root;
+
+/// A word that is refused in prose, and why.
+const PROSE: [(&str, &str); 12] = [
+    (
+        "whoever",
+        "name the process or the person: the writer, the caller, the next lock holder",
+    ),
+    ("whomever", "name the process or the person"),
+    (
+        "whom",
+        "name what is meant: the replicas that an election may choose from",
+    ),
+    ("whosoever", "name the process or the person"),
+    ("he", "a process is \"it\"; name a person: the user"),
+    ("him", "a process is \"it\"; name a person: the user"),
+    ("himself", "a process is \"it\""),
+    ("anew", "write \"again\", or say what is new"),
+    ("befall", "write \"happen\", and name the subject first"),
+    ("befell", "write \"happened\", and name the subject first"),
+    ("thereof", "write \"of it\""),
+    ("hitherto", "write \"so far\""),
+];
+
+/// Parts of identifiers that the field has other words for, and which. In `docs/glossary.md` each stands
+/// with its meaning.
+const NAMES: [(&str, &str); 33] = [
+    ("anew", "again, recreated, replaced"),
+    ("buried", "proof (of a deletion)"),
+    ("bury", "keep the proof"),
+    ("caretaker", "LogManager"),
+    ("grave", "deleted topic"),
+    ("graves", "deleted topics"),
+    ("graveyard", "deleted topics"),
+    ("habit", "foreign flag"),
+    ("habits", "foreign flags"),
+    ("heart", "heartbeat"),
+    ("inherited", "reused"),
+    ("judge", "ExpectedReplica, failover policy, assess"),
+    ("keeper", "membership thread"),
+    ("lane", "PartitionFetch, AssignedPartition, InFlightBatches"),
+    ("lanes", "the same"),
+    ("leftover", "orphan"),
+    ("leftovers", "orphans"),
+    ("look", "probe, observe, examine, poll"),
+    ("looked", "observed"),
+    ("looker", "SnapshotReader"),
+    ("lookout", "Prober"),
+    ("looks", "observations, polls"),
+    ("mender", "ReplicaRecovery"),
+    ("news", "changes, ChangeEvents"),
+    ("onlooker", "Observer"),
+    ("patience", "timeout"),
+    ("rescue", "rewrite of unsynced bytes"),
+    ("sight", "assessment"),
+    ("stranded", "leaderless"),
+    ("tell", "notify"),
+    ("told", "notified; Notice"),
+    ("unborn", "staging directory"),
+    ("wish", "MoveReason, IsrChange, KeyCommand"),
+];
+
+/// Tests are named in sentences: a name of so many words is one.
+const SENTENCE: usize = 5;
+
+/// The words of a line, in lower case, with the place of each.
+fn words(line: &str) -> impl Iterator<Item = String> {
+    line.split(|c: char| !c.is_alphabetic())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+}
+
+/// What a line of a file says in prose: a comment or a text in a source, all of a page.
+fn prose<'a>(path: &Path, line: &'a str) -> Option<&'a str> {
+    if path.extension().is_some_and(|end| end == "rs") {
+        return line.split_once("//").map(|(_, comment)| comment);
+    }
+    Some(line)
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut left = vec![
+        root().join("src"),
+        root().join("docs"),
+        root().join("examples"),
+    ];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|end| end == "rs" || end == "md")
+            {
+                found.push(path);
+            }
+        }
+    }
+    for name in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "man/mq.7",
+    ] {
+        found.push(root().join(name));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn prose_has_no_word_that_never_reads_well() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in pages() {
+        let text = fs::read_to_string(&path).expect("a page");
+        for (at, line) in text.lines().enumerate() {
+            let Some(said) = prose(&path, line) else {
+                continue;
+            };
+            seen += 1;
+            for word in words(said) {
+                if let Some((_, instead)) = PROSE.iter().find(|(refused, _)| *refused == word) {
+                    let place = path.strip_prefix(root()).unwrap_or(&path).display();
+                    wrong.push(format!("{place}:{}: '{word}': {instead}", at + 1));
+                }
+            }
+        }
+    }
+    assert!(
+        seen > 10_000,
+        "only {seen} lines of prose found: the search no longer sees them"
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The parts of an identifier, in lower case.
+fn parts(identifier: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut begins = true;
+    let mut was_lower = false;
+    for c in identifier.chars() {
+        if c == '_' {
+            begins = true;
+            continue;
+        }
+        if begins || (c.is_uppercase() && was_lower) {
+            parts.push(String::new());
+        }
+        (begins, was_lower) = (false, c.is_lowercase());
+        if let Some(part) = parts.last_mut() {
+            part.extend(c.to_lowercase());
+        }
+    }
+    parts
+}
+
+/// Identifiers of a source, without comments and texts.
+fn identifiers(code: &str) -> Vec<String> {
+    let code = super::imports::without_strings(code);
+    code.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn names_are_those_of_the_field() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let file = source.path.trim_end_matches(".rs").replace('/', "_");
+        let all = identifiers(&source.code);
+        for name in all.iter().chain([&file]) {
+            let parts = parts(name);
+            if parts.len() > SENTENCE && *name != file {
+                continue;
+            }
+            for part in parts {
+                if let Some((_, instead)) = NAMES.iter().find(|(refused, _)| *refused == part) {
+                    wrong.push(format!("src/{}: {name}: say {instead}", source.path));
+                }
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_search_sees_words_and_names() {
+    assert_eq!(parts("TOLD_MAX"), ["told", "max"]);
+    assert_eq!(parts("LookAtPage"), ["look", "at", "page"]);
+    assert_eq!(identifiers("let a_b = c(\"judge\");"), ["let", "a_b", "c"]);
+    let found: Vec<String> = words("Whoever, he's").collect();
+    assert_eq!(found, ["whoever", "he", "s"]);
+    assert_eq!(prose(Path::new("x.rs"), "let x = 1; // he"), Some(" he"));
+    assert_eq!(prose(Path::new("x.rs"), "let he = 1;"), None);
+}
