@@ -1,7 +1,8 @@
-//! Reading 1 GB by the front door's consumer, beside the engine's: `cargo bench --bench consume`.
+//! Reading 1 GB by the library's consumer and by the engine's: `cargo bench --bench consume`.
 //!
-//! `engine`: fetch and `for_each`; `poll`: borrowed batches; `iterator`: owned records. Each once per
-//! round, in turns; the best of five rounds counts. Records have 100 bytes, or 1000 with `-- 1000`.
+//! `engine`: fetch and `for_each`; `poll`: borrowed batches; `iterator`: owned records. Each runs
+//! once per round, in turns; the best of five rounds counts. Records have 100 bytes, or 1000 with
+//! `-- 1000`.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::ops::ControlFlow;

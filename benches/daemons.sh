@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What thousands of partitions cost the daemons: replicas that are lost together, what a dead deletion
-# left, a follower's memory, descriptors and a failover under 'ulimit -n'. Prints a line a figure: name,
+# What thousands of partitions cost the daemons: replicas that are lost together, the rest of a deletion
+# that died, a follower's memory, descriptors and a failover under 'ulimit -n'. Prints a line a figure: name,
 # figure, limit, ok or FAIL. Exit 1 if any failed.
 #
 #   benches/daemons.sh [PERCENT]      default: 100; fewer partitions with less
@@ -84,7 +84,7 @@ begin few; n=$(times 10000); d=$(times 20000)
 start "$d" 1 2 3
 made=0
 while ((made < n)); do
-  # Each replica in the making keeps its lock, and that a descriptor.
+  # Each replica that is being created keeps its lock, and so a descriptor.
   next=$((made + 2500 < n ? made + 2500 : n))
   if ((made == 0)); then mq-topics create -q t -r 3 -p "$next" 2> /dev/null; else mq-topics alter -q t --partitions "$next" 2> /dev/null; fi
   made=$next
@@ -94,7 +94,7 @@ seq "$n" | mq-produce -q --batch-size 1KiB t
 verdict "$n x 3 under 'ulimit -n $d', descriptors of a daemon" "$(ls "/proc/${pids[3]}/fd" | wc -l)" $((d * 3 / 4 + 200))
 jq -r '.partitions[] | select(.leader == 1) | "\(.partition) x"' "$MQ_STORE/topics/t.json" > "$dir/led"
 kill -9 "${pids[1]}"; a=$EPOCHREALTIME
-# Cheaper than jq, which took a third of the machine from what is measured.
+# Cheaper than jq, which took a third of the machine during the measurement.
 while grep -q '"leader": 1,' "$MQ_STORE/topics/t.json"; do sleep 0.05; done
 verdict "  its $(wc -l < "$dir/led") leaders have moved after, s" "$(since "$a")" 3
 mq-produce -q -f '%p %v\n' --keep-partition --batch-size 1KiB t < "$dir/led"

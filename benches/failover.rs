@@ -1,9 +1,9 @@
 //! How long a partition takes no record when its leader's broker dies, how soon there is another
-//! controller, and how soon a broker with a third of a thousand leaders is replaced.
+//! controller, and how soon a broker that leads a third of a thousand partitions is replaced.
 //!
-//! Three brokers. A producer in this process sends a record each millisecond, acks=all, of which two
-//! are in sync at least. A round kills a broker with `SIGKILL`, waits for what is measured, starts it
-//! anew, and waits until all are in sync.
+//! Three brokers. A producer in this process sends a record each millisecond, acks=all, with at
+//! least two replicas in sync. A round kills a broker with `SIGKILL`, waits for the measured event,
+//! restarts the broker, and waits until all replicas are in sync.
 
 #[path = "common/cluster.rs"]
 mod cluster;
@@ -77,7 +77,7 @@ fn leaders(cluster: &mut Cluster, topic: &str, rounds: usize) -> Vec<Duration> {
         cluster.wait_in_sync(&name);
         let before = &cluster.meta(&name).partitions[0];
         let (leader, epoch) = (before.leader, before.leader_epoch);
-        // Under way when it dies.
+        // Unacknowledged when the broker dies.
         for _ in 0..20 {
             send(&mut producer);
         }
@@ -122,14 +122,14 @@ fn controllers(cluster: &mut Cluster, rounds: usize) -> Vec<Duration> {
     figures
 }
 
-/// From the kill of a broker to no partition that it leads.
+/// From the kill of a broker until it leads no partition.
 fn many(cluster: &mut Cluster, rounds: usize) -> Vec<Duration> {
     let name = TopicName::new("m").expect("a name");
     let mut figures = Vec::new();
     for round in 0..rounds {
         cluster.wait_in_sync(&name);
         let broker = BROKERS[round % BROKERS.len()];
-        // Balanced again: a third of the leaders is its own.
+        // Balanced again: the broker leads a third of the partitions.
         cluster.wait_for("its leaders", |cluster| {
             let meta = cluster.meta(&name);
             let led = meta

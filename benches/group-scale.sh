@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How a large group fares: how long a hundred members take to share a thousand partitions, the
+# The cost of a large group: how long a hundred members take to share a thousand partitions, the
 # memory of each, and what they all use while nothing happens. Prints a line a figure: name,
 # figure, limit, ok or FAIL. Exit 1 if any failed.
 #

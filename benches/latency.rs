@@ -1,5 +1,6 @@
-//! From a line written into a producer's stdin to the same line on a follower's stdout, microseconds:
-//! `cargo bench --bench latency -- STORE TOPIC`. Prints `p50 FIGURE LIMIT` and `p99 FIGURE LIMIT`.
+//! The time from a line written into a producer's stdin to the same line on a follower's stdout,
+//! microseconds: `cargo bench --bench latency -- STORE TOPIC`. Prints `p50 FIGURE LIMIT` and `p99
+//! FIGURE LIMIT`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -41,7 +42,8 @@ fn main() -> ExitCode {
         figures.push(started.elapsed().as_micros());
         assert_eq!(line.trim_end(), round.to_string());
         if round % 10 == 0 {
-            // Now and then both fall asleep, as they would between a person's lines.
+            // Sometimes both processes go to sleep, as they would between lines that a person
+            // types.
             std::thread::sleep(Duration::from_millis(2));
         }
     }

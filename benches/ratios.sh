@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How fast mq is, as ratios against known commands, measured in turns (A B A B ...), so that a
-# machine whose speed drifts does not matter. Prints a line a figure: name, figure, limit, ok or
+# How fast mq is, as ratios against known commands, measured in turns (A B A B ...), so that
+# drift in the machine's speed does not matter. Prints a line a figure: name, figure, limit, ok or
 # FAIL. Exit 1 if any failed.
 #
 #   benches/ratios.sh [MEGABYTES [ROUNDS]]      defaults: 500 MB of 70-byte lines, 7 rounds
@@ -82,7 +82,7 @@ nothing() { /bin/true; }
 consume_one() { mq-consume -e -c 1 t > /dev/null; }
 echo_one
 one=$(each echo_one) synced=$(each write_synced) plain=$(each write_only)
-# What a machine takes for a process at all is in the next three figures.
+# The next three figures include the cost of starting a process.
 printf '%-62s %10s\n' "a process that does nothing (/bin/true), ms" "$(each nothing | awk '{printf "%.2f", $1 / 1000}')"
 verdict "echo x | mq-produce t, less one fdatasync, ms" \
   "$(awk -v a="$one" -v b="$synced" -v c="$plain" 'BEGIN {d = b - c; if (d < 0) d = 0; printf "%.2f", (a - d) / 1000}')" 3

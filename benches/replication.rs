@@ -1,4 +1,4 @@
-//! What replication costs: the wait for all replicas in sync, the rate of a producer beside that of
+//! The cost of replication: the wait for all in-sync replicas, a producer's rate beside that with
 //! one replica, its memory, a broker that catches up, and an idle cluster.
 
 #[path = "common/cluster.rs"]
@@ -14,10 +14,10 @@ use cluster::{BROKERS, Cluster, tool};
 use mq::client::{Acks, Producer, ProducerOptions, ProducerRecord};
 use mq::types::TopicName;
 
-/// Bytes that are produced for a rate, and that a broker has missed.
+/// How many bytes are produced to measure a rate, and how many a broker has missed.
 const RATE_BYTES: usize = 256 << 20;
 const MISSED_BYTES: usize = 1 << 30;
-/// How often each is done, in turns.
+/// How often each is measured, in turns.
 const TURNS: usize = 7;
 const CATCH_UPS: usize = 3;
 const RECORDS: usize = 2_000;
@@ -82,7 +82,7 @@ fn latency(cluster: &Cluster) -> bool {
     )
 }
 
-/// The rate of a producer to one replica over that to three, in turns.
+/// A producer's rate with one replica over its rate with three, in turns.
 fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
     let config = format!("flush.messages={flush}");
     let mut ratios = Vec::new();
@@ -123,7 +123,7 @@ fn rate(cluster: &Cluster, file: &Path, flush: &str, limit: f64) -> bool {
     )
 }
 
-/// The most memory of a producer to many partitions, whose batches wait for their replicas.
+/// The most memory of a producer to many partitions while its batches wait for their replicas.
 fn memory(cluster: &Cluster, file: &Path, dir: &Path) -> bool {
     const TIME: &str = "/usr/bin/time";
     let name = "peak memory of produce to 100 partitions of three replicas";
@@ -150,7 +150,7 @@ fn memory(cluster: &Cluster, file: &Path, dir: &Path) -> bool {
     verdict(name, &format!("{mib:.1} MiB"), "32 MiB", mib <= 32.0)
 }
 
-/// A broker that missed a gigabyte, beside `cat` and `sync` of as much, in turns.
+/// A broker that missed a gigabyte, beside `cat` and `sync` of the same amount, in turns.
 fn catch_up(cluster: &mut Cluster, dir: &Path) -> bool {
     let file = dir.join("missed");
     write_lines(&file, MISSED_BYTES);
@@ -177,7 +177,7 @@ fn catch_up(cluster: &mut Cluster, dir: &Path) -> bool {
     )
 }
 
-/// How long it takes a follower that missed a file to be in sync, from its start on.
+/// How long a follower that missed a file takes from its start until it is in sync.
 fn miss(cluster: &mut Cluster, file: &Path, topic: &str) -> Duration {
     cluster.create(topic, &["-c", "flush.messages=never"]);
     let name = TopicName::new(topic).expect("a name");
@@ -207,13 +207,13 @@ fn delete(cluster: &Cluster, topic: &str) {
     assert!(deleted.expect("run").success());
 }
 
-/// Five brokers with a thousand partitions of three replicas, of which nobody wants anything.
+/// Five brokers with a thousand partitions of three replicas, without any client.
 fn idle(cluster: &Cluster) -> bool {
     for topic in 0..10 {
         let topic = format!("idle-{topic}");
         cluster.create(&topic, &["-p", "100"]);
     }
-    // What the creation is followed by comes to rest.
+    // The work that follows the creation ends meanwhile.
     std::thread::sleep(Duration::from_secs(8));
     let before = cpu_ticks(cluster);
     std::thread::sleep(IDLE);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What replication costs: the wait for all replicas in sync, the rate and the memory of a producer, a
+# The cost of replication: the wait for all in-sync replicas, the rate and the memory of a producer, a
 # broker that catches up, an idle cluster. Prints a line a figure: name, figure, limit, ok or FAIL. Exit 1 if any
 # failed. Needs about 6 GiB where TMPDIR is.
 #

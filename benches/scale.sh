@@ -2,7 +2,7 @@
 # How long each command over a topic of many partitions takes. Prints a line a command: name, seconds
 # (the best of the rounds), limit, ok or FAIL; then what twice as many partitions cost: of a topic of
 # half as many, and of two topics (the median of the rounds; in each, a command runs over one size
-# right after the other, so that a machine whose speed drifts does not matter). Exit 1 if any failed.
+# right after the other, so that drift in the machine's speed does not matter). Exit 1 if any failed.
 #
 #   benches/scale.sh [PARTITIONS [ROUNDS]]      default: 10000, the most that a topic may have; 3
 #
@@ -26,7 +26,7 @@ verdict() { # NAME FIGURE LIMIT
 
 fill() { # TOPIC PARTITIONS: two records a partition
   mq-topics create -q "$1" -p "$2" -c flush.messages=never
-  # A producer keeps its partitions open: so many at a time.
+  # A producer keeps its partitions open: this many at a time.
   local from
   for ((from = 0; from < $2; from += 2000)); do
     awk -v a="$from" -v b="$((from + 2000 < $2 ? from + 2000 : $2))" \
@@ -55,7 +55,7 @@ over() {
   "${words[@]}"
 }
 
-# In seconds; the status may be 1, where a command says so of what it found.
+# In seconds; the status may be 1, which some commands return for what they found.
 took() {
   local a=$EPOCHREALTIME b
   over "$1" > "$dir/out" 2> "$dir/err" || [ $? = 1 ] || { echo "FAIL: $1" >&2; cat "$dir/err" >&2; }
@@ -107,7 +107,7 @@ for ((round = 1; round <= rounds; round++)); do
       figures[$of $c]+=" $(took "$c")"
     done
   done
-  # All of them are gone by now.
+  # All of them are deleted now.
   if ((round < rounds)); then
     for of in "${sizes[@]}"; do
       at "$of"
@@ -126,7 +126,7 @@ for c in "${slow[@]}"; do in_time "$c" 5; done
 for c in "${quick[@]}" "${slow[@]}"; do
   for of in "$partitions" "$double"; do
     less=$((of / 2))
-    # Below 0.2 s, what a process takes at all counts more than the partitions.
+    # Below 0.2 s, the start of a process costs more than the partitions.
     ratio=$(paste <(tr ' ' '\n' <<< "${figures[$of $c]# }") <(tr ' ' '\n' <<< "${figures[$less $c]# }") |
       awk '{print ($1 < 0.2) ? 1 : $1 / $2}' | median | awk '{printf "%.2f", $1}')
     verdict "$c, $of / $less partitions" "$ratio" 2.2

@@ -1,6 +1,7 @@
-//! A producer that threads share, beside the engine's producer in a mutex, and a lone thread with each of
-//! them, in turns: `cargo bench --bench shared -- [PART OF A NAME]`. Prints a line a figure: name, figure,
-//! limit, ok or FAIL. Exit 1 if any failed. The store is made in the directory BENCH_DIR, if that is set.
+//! A producer that threads share, beside the engine's producer in a mutex, and a lone thread with
+//! each of them, in turns: `cargo bench --bench shared -- [PART OF A NAME]`. Prints a line a
+//! figure: name, figure, limit, ok or FAIL. Exits with 1 if any failed. The store is created in the
+//! directory BENCH_DIR, if that is set.
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
             old.push(theirs());
             new.push(ours());
         }
-        // Whatever else the machine does only slows them down.
+        // Other load on the machine only makes them slower.
         let (new, old) = (best(new), best(old));
         let ratio = new / old;
         let word = if ratio >= least { "ok" } else { "FAIL" };
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         &|| rig.shared_durable(THREADS),
         &|| rig.mutex_durable(),
     );
-    // Less than one only by what two runs of the same program differ.
+    // Below one only by the difference between two runs of the same program.
     compare(
         "a lone thread, durable",
         0.95,
@@ -100,7 +101,7 @@ impl Rig {
         Producer::open(&self.engine, &name, ProducerOptions::default()).expect("opened")
     }
 
-    /// Records a second, of threads that each wait for their record.
+    /// Records per second, of threads that each wait for their record.
     fn shared_durable(&self, threads: usize) -> f64 {
         let producer = self.store.producer("durable").open().expect("opened");
         let rate = in_threads(threads, &|| {
@@ -171,7 +172,7 @@ impl Rig {
     }
 }
 
-/// Stamped with the time of sending, as all durable records here are.
+/// Its timestamp is the time of sending, as of all durable records here.
 fn record() -> ProducerRecord<'static> {
     ProducerRecord {
         value: Some(&VALUE),
@@ -185,7 +186,7 @@ fn stream(send: impl FnOnce()) -> f64 {
     STREAM as f64 / started.elapsed().as_secs_f64()
 }
 
-/// How often a second the threads together get through `step`.
+/// How many times per second the threads together complete `step`.
 fn in_threads(threads: usize, step: &(dyn Fn() + Sync)) -> f64 {
     let started = Instant::now();
     let count: u64 = std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a producer that threads share reaches, beside the engine's producer in a mutex, and what it costs a
+# The rate of a producer that threads share, beside the engine's producer in a mutex, and its cost for a
 # lone thread. Prints a line a figure: name, figure, limit, ok or FAIL. Exit 1 if any failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

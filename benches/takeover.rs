@@ -1,9 +1,9 @@
-//! How long a group's partitions are unread when its members die, leave and come.
+//! How long a group's partitions are unread when its members die, leave and join.
 //!
-//! Three members share eight partitions, into each of which a record is written every two milliseconds.
-//! What a member prints is stamped when it is read here. A round kills one with `SIGKILL` (or ends
-//! it with `SIGTERM`), waits until each of its partitions was printed by another, and starts a new
-//! one, which takes partitions from the others.
+//! Three members share eight partitions, into each of which a record is written every two
+//! milliseconds. This process stamps each line that a member prints when it reads the line. A round
+//! kills a member with `SIGKILL` (or ends it with `SIGTERM`), waits until another member has
+//! printed each of its partitions, and starts a new one, which takes partitions from the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -20,7 +20,7 @@ const PARTITIONS: usize = 8;
 const MEMBERS: usize = 3;
 const EVERY: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after a start the partitions that stay are looked at for pauses.
+/// How long after a start the partitions that keep their member are watched for pauses.
 const WINDOW: Duration = Duration::from_millis(300);
 
 /// When which member printed a record of which partition.
@@ -36,7 +36,7 @@ struct Figures {
     crash: Vec<Duration>,
     leave: Vec<Duration>,
     pause: Vec<Duration>,
-    /// The same while nobody comes or goes: what the machine adds.
+    /// The same while no member joins or leaves: what the machine adds.
     still: Vec<Duration>,
 }
 
@@ -97,7 +97,7 @@ fn tool(exe: &str, store: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A record into each partition, again and again.
+/// Writes a record into each partition, repeatedly.
 fn produce(store: &Path, stop: &Arc<AtomicBool>) -> JoinHandle<()> {
     use mq::client::{Producer, ProducerOptions, StoreDir};
     use mq::types::TopicName;
@@ -132,7 +132,7 @@ fn start(store: &Path, n: usize, seen: &Seen) -> Member {
     let seen = Arc::clone(seen);
     let reader = std::thread::spawn(move || {
         for line in out.lines().map_while(Result::ok) {
-            // The last line of one that was killed may be torn.
+            // The last line of a killed member may be torn.
             if let Ok(partition) = line.parse() {
                 seen.lock()
                     .expect("seen")
@@ -189,7 +189,7 @@ fn measure(store: &Path, rounds: usize) -> Figures {
         }
         .push(taken);
         victim.end();
-        // What the victim's pipe still held has been read by now.
+        // What the victim's pipe still contained has been read now.
         balanced(&seen, &members);
         let before = owners(&seen);
         let at = Instant::now();
@@ -210,7 +210,7 @@ fn measure(store: &Path, rounds: usize) -> Figures {
     figures
 }
 
-/// Who printed each partition last.
+/// The last member that printed each partition.
 fn owners(seen: &Seen) -> BTreeMap<usize, usize> {
     let seen = seen.lock().expect("seen");
     seen.iter()
@@ -218,7 +218,7 @@ fn owners(seen: &Seen) -> BTreeMap<usize, usize> {
         .collect()
 }
 
-/// Waits until all of these print, and nobody else does.
+/// Waits until all of these members print, and no others do.
 fn balanced(seen: &Seen, members: &[Member]) {
     let started = Instant::now();
     let wanted: BTreeSet<usize> = members.iter().map(|member| member.n).collect();
@@ -257,7 +257,7 @@ fn taken_over(seen: &Seen, lost: &BTreeSet<usize>, victim: usize, at: Instant) -
     }
 }
 
-/// The longest time that a partition which kept its reader was not printed, since `at`.
+/// The longest time since `at` in which a partition with an unchanged member was not printed.
 fn longest_pause(seen: &Seen, before: &BTreeMap<usize, usize>, at: Instant) -> Duration {
     let after = owners(seen);
     let mut last: BTreeMap<usize, Instant> = BTreeMap::new();

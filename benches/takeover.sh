@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# How long a group's partitions are unread when its members die, leave and come. Prints a line a
+# How long a group's partitions are unread when its members die, leave and join. Prints a line a
 # figure: name, figure, limit, ok or FAIL. Exit 1 if any failed.
 #
 #   benches/takeover.sh [ROUNDS]      default: 200 of each

@@ -1,4 +1,4 @@
-//! A store within a program: records are sent, made durable, and counted by the topic's offsets.
+//! A store in a program: records are sent, made durable, and counted by the topic's offsets.
 use mq::{NewTopic, Store};
 
 #[allow(missing_docs, reason = "an example")]
@@ -10,7 +10,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         .ensure_topic(NewTopic::new("orders").partitions(2))?;
 
     let orders = store.producer("orders").open()?;
-    // On its way from here on, whether or not anybody waits.
+    // The delivery runs from here on, whether or not a thread waits.
     orders.send(("order-1", "created"))?;
     let sent = orders.send(("order-1", "paid"))?;
     let receipt = sent.wait()?; // durable now

@@ -1,5 +1,6 @@
-//! An exact copy: each record to the same partition and offset of another topic. A copy that was killed
-//! goes on where its target ends, so that nothing is missing and nothing is there twice.
+//! An exact copy: each record goes to the same partition and offset of another topic. A copy that
+//! was killed continues where its target ends, so that no record is missing and none is there
+//! twice.
 use mq::{NewTopic, OffsetSpec, Result, Store, TopicName, TopicPartition};
 
 fn copy(store: &Store, from: &str, to: &str) -> Result<u64> {
@@ -14,7 +15,7 @@ fn copy(store: &Store, from: &str, to: &str) -> Result<u64> {
     }
     let producer = store.producer(to).open()?;
     for record in consumer {
-        // As it is: key, value, headers, timestamp, and partition.
+        // Unchanged: key, value, headers, timestamp, and partition.
         producer.send(&record?)?;
     }
     Ok(producer.close()?)

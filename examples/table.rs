@@ -1,4 +1,4 @@
-//! An event-sourced table: its rows are what the records of a topic say, the last of each key.
+//! An event-sourced table: its rows are the records of a topic, the last of each key.
 use std::collections::BTreeMap;
 
 use mq::{Consumer, NewTopic, Record, RecordRef, Result, Store};
@@ -30,7 +30,7 @@ pub(crate) fn main() -> Result<()> {
     let mut rows = Rows::new();
     let pears = RecordRef::new("7").key("pears");
     for change in [pears, pears.key("plums"), RecordRef::tombstone("pears")] {
-        // Once it is read, the table has all that others wrote before, too.
+        // Once this offset is read, the table also has everything that others wrote before.
         let written = log.send(change)?.wait()?.base_offset;
         read_up_to(written, &mut changes, &mut rows)?;
     }

@@ -12,7 +12,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     for job in 0..30 {
         producer.send(&format!("job {job}"))?;
     }
-    // With `manual` a thread says that a job is done, in any order.
+    // With `manual` the program marks each job as done, in any order.
     let mut queue = store.group("workers").topics(["jobs"]).manual().open()?;
     let (hand_out, jobs) = mpsc::sync_channel::<Record>(3);
     let (done, finished) = mpsc::channel();
@@ -30,7 +30,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
             hand_out.send(job?)?;
         }
         for job in finished.try_iter() {
-            queue.done(&job)?; // An error says that the partition moved, and its jobs with it.
+            queue.done(&job)?; // An error means that another member now has the partition and its jobs.
             count += 1;
         }
     }

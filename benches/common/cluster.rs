@@ -1,4 +1,4 @@
-//! Brokers as processes, for what is measured of several.
+//! Brokers as processes, for measurements of several brokers.
 #![allow(dead_code, reason = "each binary uses a part")]
 
 use std::path::{Path, PathBuf};
@@ -55,13 +55,13 @@ impl Cluster {
         self.daemons.push((broker, child));
     }
 
-    /// When it was killed.
+    /// Kills a broker; returns the time of the kill.
     pub fn kill(&mut self, broker: BrokerId) -> Instant {
         let at = self.daemons.iter().position(|(id, _)| *id == broker);
         let (_, mut child) = self.daemons.remove(at.expect("it runs"));
         let killed = Instant::now();
         child.kill().expect("kill");
-        // Reaped later: until it is, the system takes down what it had open, beside us.
+        // Reaped later: the kernel closes its open files first, while the measurement already runs.
         self.killed.push(child);
         killed
     }

@@ -1,4 +1,4 @@
-//! Topics: made, listed, described, changed, deleted.
+//! Administration of topics: create, list, describe, alter, delete.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Admin {
         &self.store
     }
 
-    /// Makes a topic if there is none of that name. One that there is stays as it is, whatever its
+    /// Creates a topic if none of that name exists. An existing topic stays unchanged, whatever its
     /// partitions and configs.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Admin {
         self.describe(new.name.as_str())
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     ///
     /// # Errors
     /// [`Kind::TopicExists`], [`Kind::InvalidTopic`], [`Kind::InvalidConfig`], [`Kind::Usage`];
@@ -89,11 +89,11 @@ impl Admin {
         Ok(names.iter().map(|name| name.as_str().to_owned()).collect())
     }
 
-    /// A topic, its configs and partitions, as they are now.
+    /// A topic with its present configs and partitions.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`], [`Kind::Damaged`] (the topic file). A partition whose log cannot be read
-    /// has no offsets in what comes back.
+    /// has no offsets in the result.
     pub fn describe(&self, topic: &str) -> Result<TopicInfo> {
         let described = self.engine.describe(&TopicName::new(topic)?);
         let described = described.map_err(|e| e.of_topic(topic))?;
@@ -117,8 +117,8 @@ impl Admin {
         })
     }
 
-    /// Changes a topic: sets the configs that have a value, and puts back to its default each that has
-    /// none.
+    /// Changes a topic: sets the configs that have a value, and resets the others of these to their
+    /// defaults.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`], [`Kind::InvalidConfig`].
@@ -138,7 +138,7 @@ impl Admin {
             }
         }
         if set.is_empty() && unset.is_empty() {
-            let text = format!("no config of topic {topic} to be changed");
+            let text = format!("no config of topic {topic} to change");
             return Err(Error::new(Kind::Usage, text).of_topic(topic));
         }
         let altered = self.engine.alter_configs(&name, &set, &unset);
@@ -146,10 +146,11 @@ impl Admin {
         self.describe(topic)
     }
 
-    /// Gives a topic more partitions, so many in all. Keys may go to other partitions from then on.
+    /// Raises a topic's number of partitions to `partitions`. Keys may go to other partitions from
+    /// then on.
     ///
     /// # Errors
-    /// [`Kind::Usage`] if that is not more than there are; [`Kind::UnknownTopic`].
+    /// [`Kind::Usage`] if that is not more than now; [`Kind::UnknownTopic`].
     pub fn add_partitions(&self, topic: &str, partitions: i32) -> Result<TopicInfo> {
         let name = TopicName::new(topic)?;
         let added = self.engine.add_partitions(&name, partitions);

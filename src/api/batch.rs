@@ -9,8 +9,9 @@ use crate::partition::LogEdges;
 use crate::record::{BatchHeader, Corrupt, Record, Records};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
-/// The records of one batch of one partition, as the producer made it, less those outside of what was
-/// asked for. They borrow from the consumer: nothing is copied, unless the batch is compressed.
+/// The records of one batch of one partition, as the producer made it, without those outside of the
+/// requested range. They borrow from the consumer: nothing is copied, unless the batch is
+/// compressed.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -44,7 +45,7 @@ pub struct Batch<'a> {
     pub(super) origin: &'a Arc<Origin>,
     pub(super) header: BatchHeader,
     pub(super) records: Records<'a>,
-    /// Records below are not given out, nor those from `until` on.
+    /// Records below `from` are not handed out, nor those from `until` on.
     pub(super) from: Offset,
     pub(super) until: Offset,
     pub(super) edges: LogEdges,
@@ -67,7 +68,7 @@ impl Batch<'_> {
         &self.origin.tp
     }
 
-    /// The offset that follows the batch: what it has was read when that is read next.
+    /// The offset after the batch: its records were read when that offset is read next.
     pub fn next_offset(&self) -> Offset {
         self.header.next_offset().min(self.until)
     }
@@ -92,11 +93,11 @@ impl Batch<'_> {
         self.edges
     }
 
-    /// What names a record of this batch.
+    /// The id of a record of this batch.
     pub fn id(&self, record: &RecordRef<'_>) -> RecordId {
         RecordId {
             origin: Arc::clone(self.origin),
-            // Every record that was read has an offset. No record has offset -1.
+            // Every record that was read has an offset; -1 names no record.
             offset: record.offset.unwrap_or(-1),
         }
     }
@@ -157,7 +158,7 @@ impl<'b> Iterator for BatchRecords<'b> {
 
 impl std::iter::FusedIterator for BatchRecords<'_> {}
 
-/// The same failure, of a partition.
+/// The same error, with the partition named.
 pub(super) fn about(e: Error, tp: &TopicPartition) -> Error {
     e.of_topic(&tp.topic).of_partition(tp.partition)
 }

@@ -1,4 +1,4 @@
-//! Ending a consumer from elsewhere.
+//! Ending a consumer from another thread.
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -28,22 +28,22 @@ use crate::error::{Error, Result};
 pub struct Closer(Arc<Signal>);
 
 impl Closer {
-    /// Ends the consumer: the poll that is under way, and each later one, says
+    /// Ends the consumer: the present poll and each later one return
     /// [`Event::End`](super::Event::End), and the iterator ends.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
         self.0.ring();
     }
 
-    /// Wakes the consumer: the poll that is under way, or else the next one, says
-    /// [`Event::Idle`](super::Event::Idle) before its time is up. The iterator passes over it.
+    /// Wakes the consumer: the present poll, or else the next one, returns
+    /// [`Event::Idle`](super::Event::Idle) before its timeout. The iterator skips it.
     pub fn wake(&self) {
         self.0.woken.store(true, Ordering::Release);
         self.0.ring();
     }
 }
 
-/// What a consumer is told from elsewhere.
+/// What other threads ask of a consumer.
 #[derive(Debug)]
 pub(super) struct Signal {
     closed: AtomicBool,
@@ -89,9 +89,9 @@ impl Signal {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Whether [`Closer::wake`] was called since this was last asked.
+    /// Whether [`Closer::wake`] was called since the last call.
     pub(super) fn take_wake(&self) -> bool {
-        // Most often there is none, and a load costs less than a swap.
+        // Mostly it was not, and a load costs less than a swap.
         self.woken.load(Ordering::Acquire) && self.woken.swap(false, Ordering::AcqRel)
     }
 
@@ -100,7 +100,7 @@ impl Signal {
         self.is_closed() || self.woken.load(Ordering::Acquire)
     }
 
-    /// Ends the wait that is under way, or else the next.
+    /// Ends the present wait, or else the next one.
     pub(super) fn ring(&self) {
         *self.rung() = true;
         self.changed.notify_all();
@@ -119,7 +119,7 @@ impl Signal {
         *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
     }
 
-    /// The descriptor to be waited on.
+    /// The descriptor to wait on.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.poke.as_ref().map(|(_, poked)| poked.as_fd())
     }

@@ -1,10 +1,10 @@
-//! The consumer: reads topics by itself, without a group.
+//! The consumer: reads topics without a group.
 //!
-//! 1. The position of a partition is the first record that was not handed out: what a batch of
-//!    [`Consumer::poll`] holds counts as handed out, and of the iterator each record by itself.
-//! 2. An offset is used only in the topic that it is of. A topic that was deleted is told of once, and
-//!    not read again, also if another of that name is created.
-//! 3. A failure of one partition is told, and the others are read on.
+//! 1. The position of a partition is its first record that was not handed out. [`Consumer::poll`]
+//!    hands out all records of a batch at once, the iterator each record by itself.
+//! 2. An offset is used only in its own topic. A deleted topic is reported once, and not read
+//!    again, even if another one of that name is created.
+//! 3. A failure of one partition is reported, and the others are read on.
 
 mod assigning;
 mod ending;
@@ -27,18 +27,18 @@ use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, Timestamp, TopicName, TopicPartition};
 
-/// Bytes fetched at a time.
+/// How many bytes are fetched at once.
 const FETCH_BYTES: usize = 1 << 20;
-/// The longest wait: a change that no watch reported is seen after it.
+/// The longest wait: it finds changes that no watch reported.
 const TICK: Duration = Duration::from_secs(5);
-/// Between two looks at the topics of a consumer that never waits.
+/// How often a consumer that never waits checks the topics.
 const TOPICS_POLL: Duration = Duration::from_secs(1);
 
 /// Reads topics. As an iterator it gives each record, waits for more, and ends where
 /// [`ConsumerOptions::to_end`] or [`ConsumerOptions::until`] say, or when it is closed.
 ///
 /// The iterator passes over [`Event::Missed`]; with [`OnMissed::Fail`] it gives an error instead. A consumer
-/// can move to another thread; several threads cannot share one.
+/// can be sent to another thread; several threads cannot share one.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -50,7 +50,7 @@ const TOPICS_POLL: Duration = Duration::from_secs(1);
 /// for record in &mut consumer {
 ///     assert_eq!(record?.value(), Some(&b"hello"[..]));
 /// }
-/// // Kept beside what was made of the records, this is where to go on.
+/// // Stored beside the results of the records: the place to continue.
 /// let kept = consumer.positions().to_string();
 ///
 /// let mut later = store.consumer(["orders"]).resume(kept.parse()?).to_end().open()?;
@@ -65,12 +65,12 @@ pub struct Consumer {
     signal: Arc<Signal>,
     topics: BTreeMap<TopicName, Known>,
     partitions: BTreeMap<TopicPartition, Assigned>,
-    /// Partitions that could not be opened: tried again.
+    /// Partitions that could not be opened: each is retried.
     failing: BTreeMap<TopicPartition, Failing>,
     /// Ends that are times which the clock has not passed.
     time_bounds: BTreeMap<TopicPartition, Timestamp>,
     feed: Feed,
-    /// To be told before anything else.
+    /// Reported before anything else.
     pending: VecDeque<Result<Event<'static>>>,
     topics_changed: bool,
     examined: Duration,
@@ -80,7 +80,7 @@ pub struct Consumer {
 #[derive(Debug)]
 struct Known {
     topic: TopicHandle,
-    /// So many of its partitions were assigned, or are failing.
+    /// How many of its partitions were assigned, or are failing.
     partitions: usize,
 }
 
@@ -93,13 +93,13 @@ struct Assigned {
 
 #[derive(Debug)]
 struct Failing {
-    /// Whether it was there when the consumer was opened.
+    /// Whether it existed when the consumer was opened.
     is_first: bool,
-    /// Whether the user was told.
+    /// Whether the program was reported.
     is_reported: bool,
 }
 
-/// What a step came to.
+/// The result of a step.
 enum Step {
     /// The feed has a batch.
     Batch,
@@ -135,7 +135,7 @@ impl Consumer {
     /// # Errors
     /// [`Kind::OffsetOutOfRange`] with [`OnMissed::Fail`]; [`Kind::UnknownTopic`], once, for a topic
     /// that was deleted; [`Kind::Damaged`], once, for a partition that cannot be read further;
-    /// [`Kind::Io`] and others, whenever they are met. The next poll reads on with what can be read.
+    /// [`Kind::Io`] and others, each time. The next poll continues with the readable partitions.
     pub fn poll(&mut self, timeout: Duration) -> Result<Event<'_>> {
         if let Step::Event(event) = self.step(timeout)? {
             return Ok(event);
@@ -145,8 +145,8 @@ impl Consumer {
         Ok(batch.map_or(Event::Idle, Event::Records))
     }
 
-    /// Waits up to `timeout` for the next record. `None`: there was none within that time, or there
-    /// will be none any more.
+    /// Waits up to `timeout` for the next record. `None`: there was none within that time, or no
+    /// more records come.
     pub fn try_next(&mut self, timeout: Duration) -> Option<Result<Record>> {
         self.next_within(timeout).transpose()
     }
@@ -166,7 +166,7 @@ impl Consumer {
         }
     }
 
-    /// Goes to another place in a partition that is read, and says which offset that is.
+    /// Moves to another place in a partition that is read, and returns the offset of that place.
     ///
     /// # Errors
     /// [`Kind::Usage`] if the partition is not read; [`Kind::OffsetOutOfRange`] if the log does not
@@ -190,7 +190,7 @@ impl Consumer {
         Ok(offset)
     }
 
-    /// Where each partition is read next.
+    /// The next offset of each partition.
     pub fn positions(&self) -> Positions {
         let mut positions = Positions::default();
         for tp in self.failing.keys() {
@@ -213,7 +213,7 @@ impl Consumer {
         positions
     }
 
-    /// What ends this consumer, or wakes it, from elsewhere.
+    /// A handle that ends or wakes this consumer from another thread.
     pub fn closer(&self) -> Closer {
         self.signal.closer()
     }
@@ -270,7 +270,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// What a fetch met.
+    /// Handles the error of a fetch.
     fn failed(&mut self, e: Error) -> Result<()> {
         let failed_at = self.engine.failed_at().cloned();
         let e = match &failed_at {
@@ -281,7 +281,7 @@ impl Consumer {
             (Kind::OffsetOutOfRange, Some(tp)) => self.missed(&tp, e),
             (Kind::UnknownTopic, _) => self.deleted(e),
             (Kind::Damaged, Some(tp)) => {
-                // It is told once: the next would be the same.
+                // It is reported once: each further fetch would fail in the same way.
                 if let Some(position) = self.engine.position(&tp) {
                     self.engine.limit(&tp, position);
                 }
@@ -328,7 +328,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// A topic was deleted: it is forgotten, and told of once.
+    /// A topic was deleted: it is removed, and reported once.
     fn deleted(&mut self, e: Error) -> Result<()> {
         let gone: Vec<TopicPartition> = self
             .partitions
@@ -375,7 +375,7 @@ impl Iterator for Consumer {
             if let Some(next) = self.try_next(Duration::MAX) {
                 return Some(next);
             }
-            // Else it was woken.
+            // Otherwise it was woken.
             if self.signal.is_closed() || (self.is_done() && self.pending.is_empty()) {
                 return None;
             }
@@ -387,11 +387,11 @@ impl ConsumerOptions {
     /// Opens the consumer.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] if a topic or a partition is not there, or if [`ConsumerOptions::resume`]
+    /// [`Kind::UnknownTopic`] if a topic or a partition does not exist, or if [`ConsumerOptions::resume`]
     /// has offsets of an earlier topic of that name; [`Kind::OffsetOutOfRange`] for a beginning beyond
-    /// the log, and for one that is gone with [`OnMissed::Fail`]; [`Kind::InvalidTopic`];
-    /// [`Kind::Usage`] if no topic is named. What one partition of several meets is told by the first
-    /// poll.
+    /// the log, and for a deleted one with [`OnMissed::Fail`]; [`Kind::InvalidTopic`];
+    /// [`Kind::Usage`] if no topic is named. The error of one partition of several is reported by the
+    /// first poll.
     pub fn open(self) -> Result<Consumer> {
         let names = self.names()?;
         Consumer::open(self, names)

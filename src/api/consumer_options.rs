@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, TopicName};
 
 impl Store {
-    /// Options for reading topics: all their partitions, those that are added later, too.
+    /// Options for reading topics: all their partitions, including those that are added later.
     ///
     /// ```
     /// # fn main() -> mq::Result<()> {
@@ -42,8 +42,8 @@ impl Store {
     }
 }
 
-/// What becomes of records that were to be read and are gone: retention or a deletion moved the log
-/// start past the position.
+/// What happens if records were deleted before they were read: retention or a deletion moved the
+/// log start past the position.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -52,7 +52,7 @@ impl Store {
 /// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
 /// use mq::OnMissed;
 ///
-/// // An index that may lack nothing.
+/// // For an index that must be complete.
 /// let consumer = store.consumer(["orders"]).on_missed(OnMissed::Fail).open()?;
 /// # drop(consumer);
 /// # Ok(())
@@ -61,15 +61,16 @@ impl Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnMissed {
-    /// [`Event::Missed`](super::Event::Missed) tells of it, and the log start is read next.
+    /// [`Event::Missed`](super::Event::Missed) reports it, and the consumer continues at the log
+    /// start.
     #[default]
     GoOn,
-    /// An error tells of it, each time that the partition is to be read:
-    /// [`Kind::OffsetOutOfRange`]. [`Consumer::seek`](super::Consumer::seek) goes on elsewhere.
+    /// An error reports it, at each attempt to read the partition: [`Kind::OffsetOutOfRange`].
+    /// [`Consumer::seek`](super::Consumer::seek) moves to another place.
     Fail,
 }
 
-/// How to read topics, made by [`Store::consumer`].
+/// How to read topics; made by [`Store::consumer`].
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -99,21 +100,22 @@ pub struct ConsumerOptions {
 }
 
 impl ConsumerOptions {
-    /// Where each partition begins that is there now. Default: [`OffsetSpec::Start`]. Partitions that
-    /// are added later are read from their start.
+    /// Where each existing partition begins. Default: [`OffsetSpec::Start`]. Partitions that are
+    /// added later are read from their start.
     pub fn from(mut self, from: OffsetSpec) -> Self {
         self.from = from;
         self
     }
 
-    /// Where these partitions begin, whatever [`ConsumerOptions::from`] says: where another consumer
-    /// was ([`Consumer::positions`](super::Consumer::positions)). Partitions that are not read are passed over.
+    /// Where these partitions begin, in place of [`ConsumerOptions::from`]: at another consumer's
+    /// positions ([`Consumer::positions`](super::Consumer::positions)). Partitions that are not
+    /// read are ignored.
     pub fn resume(mut self, positions: Positions) -> Self {
         self.resume = positions;
         self
     }
 
-    /// Where each partition ends; that offset is not read. Default: nowhere.
+    /// Where each partition ends; that offset is not read. Default: no end.
     pub fn until(mut self, until: OffsetSpec) -> Self {
         self.until = Some(until);
         self
@@ -138,13 +140,13 @@ impl ConsumerOptions {
         self
     }
 
-    /// What becomes of records that were to be read and are gone.
+    /// What happens if records were deleted before they were read.
     pub fn on_missed(mut self, on_missed: OnMissed) -> Self {
         self.on_missed = on_missed;
         self
     }
 
-    /// The topics to be read.
+    /// The topics to read.
     ///
     /// # Errors
     /// [`Kind::Usage`] if there are none, [`Kind::InvalidTopic`].

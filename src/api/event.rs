@@ -1,9 +1,9 @@
-//! What a poll comes to.
+//! The result of a poll.
 
 use super::batch::Batch;
 use crate::types::{Offset, TopicPartition};
 
-/// What a poll of a consumer comes to.
+/// The result of a consumer's poll.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -16,7 +16,7 @@ use crate::types::{Offset, TopicPartition};
 ///
 /// let mut consumer = store.consumer(["orders"]).open()?;
 /// let Event::Assigned(partitions) = consumer.poll(Duration::ZERO)? else {
-///     panic!("the partitions are told of first");
+///     panic!("the partitions are reported first");
 /// };
 /// assert_eq!(partitions.len(), 1);
 /// assert!(matches!(consumer.poll(Duration::ZERO)?, Event::Idle));
@@ -28,12 +28,12 @@ use crate::types::{Offset, TopicPartition};
 pub enum Event<'a> {
     /// Records of one partition.
     Records(Batch<'a>),
-    /// Nothing came within the timeout, or the consumer was woken.
+    /// No records came within the timeout, or the consumer was woken.
     Idle,
-    /// Nothing will come any more: all was read that was asked for, or the consumer was closed.
+    /// No more records come: the requested range was read, or the consumer was closed.
     End,
-    /// Records that were to be read are gone: the log start has moved past the position. The next
-    /// record of that partition is at `to`, or later.
+    /// Records were deleted before they were read: the log start has moved past the position. The
+    /// next record of that partition is at `to`, or later.
     Missed {
         /// The partition.
         partition: TopicPartition,
@@ -44,10 +44,11 @@ pub enum Event<'a> {
     },
     /// These partitions are read from now on.
     Assigned(Vec<TopicPartition>),
-    /// These partitions move to another member of the group. The next poll says that the program has
-    /// stopped working on their records: then they are given up, with what is done committed.
+    /// These partitions go to another member of the group. The next poll tells the group that the
+    /// program has stopped working on their records: then what is done is committed, and the
+    /// partitions are given up.
     Revoked(Vec<TopicPartition>),
-    /// These partitions are no longer this member's: another may be reading them already, or the topic
-    /// was deleted. What was not committed is read again by their next owner.
+    /// These partitions are no longer this member's: another member may be reading them already, or
+    /// the topic was deleted. Their next owner reads again what was not committed.
     Lost(Vec<TopicPartition>),
 }

@@ -1,12 +1,12 @@
-//! How a producer ended that could not store everything.
+//! The failure of a producer that could not store everything.
 
 use std::fmt;
 
 pub use crate::client::Unacknowledged;
 use crate::error::Error;
 
-/// Why a producer failed, what is acknowledged, and what is not. It is an error, too, and becomes an
-/// [`Error`] by `?`.
+/// Why a producer failed, what is acknowledged, and what is not. It is also an error, and becomes
+/// an [`Error`] by `?`.
 ///
 /// ```
 /// use mq::{Failure, Producer, Result};
@@ -26,8 +26,8 @@ pub struct Failure {
     pub error: Error,
     /// How many records are acknowledged.
     pub acknowledged: u64,
-    /// What was sent and is not acknowledged, by partition. [`Error::outcome_unknown`] tells whether any
-    /// of it may be stored nevertheless.
+    /// The sent records that are not acknowledged, by partition. [`Error::outcome_unknown`] says
+    /// whether any of them may be stored nevertheless.
     pub unacknowledged: Vec<Unacknowledged>,
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::record::{BatchHeader, BatchView, Decompressor};
 use crate::types::{Compression, LeaderEpoch, Offset, TopicPartition};
 
-/// What was fetched and is not handed out yet.
+/// Records that were fetched and are not handed out yet.
 #[derive(Default)]
 pub(super) struct Feed {
     fetch: Option<Fetch>,
@@ -20,7 +20,7 @@ pub(super) struct Feed {
     /// Records of the current batch that are still to be handed out one by one.
     queue: VecDeque<Place>,
     shared: Option<Arc<SharedBatch>>,
-    /// What follows the records of the queue.
+    /// The error after the records of the queue.
     damage: Option<Error>,
 }
 
@@ -54,7 +54,7 @@ impl Feed {
         &mut self.spare
     }
 
-    /// Takes a fetch in the place of what is left of the one before.
+    /// Takes a fetch, in place of the rest of the previous one.
     pub(super) fn put(&mut self, fetched: Fetched, origin: Arc<Origin>) {
         self.clear();
         self.fetch = Some(Fetch {
@@ -66,7 +66,7 @@ impl Feed {
         });
     }
 
-    /// Forgets what was not handed out.
+    /// Drops the records that were not handed out.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
         (self.shared, self.damage) = (None, None);
@@ -77,15 +77,15 @@ impl Feed {
         }
     }
 
-    /// The partition that something is left of, and the next offset of it.
+    /// The partition of the remaining records, and the offset of the first.
     pub(super) fn rest(&self) -> Option<(&TopicPartition, Offset)> {
         let fetch = self.fetch.as_ref()?;
         let next = self.queue.front().map_or(fetch.next, |place| place.offset);
         (next < fetch.fetched.until).then_some((&fetch.origin.tp, next))
     }
 
-    /// Goes on to the next batch that has something to hand out, or to the rest of the current one
-    /// where that is handed out record by record; whether there is one.
+    /// Advances to the next batch with records to hand out, or to the rest of the current one if
+    /// that is handed out record by record; returns whether there is one.
     ///
     /// # Errors
     /// [`Kind::Damaged`](crate::error::Kind::Damaged) if it does not decode: nothing of it is handed out.
@@ -101,7 +101,7 @@ impl Feed {
             self.queue.clear();
             return self.decode().map(|()| true);
         }
-        // The engine has checked them: the loop ends with the last.
+        // The engine has checked the batches: the loop ends with the last.
         while let Some(rest) = fetch.fetched.bytes.get(fetch.next_at..)
             && let Ok(header) = BatchHeader::parse(rest)
         {
@@ -123,7 +123,7 @@ impl Feed {
         Ok(false)
     }
 
-    /// Decompresses the current batch, and sees whether it can hold as many records as it says.
+    /// Decompresses the current batch, and checks whether it can hold as many records as it claims.
     fn decode(&mut self) -> Result<()> {
         let Some(fetch) = &self.fetch else {
             return Ok(());
@@ -142,7 +142,7 @@ impl Feed {
     /// The current batch.
     ///
     /// # Errors
-    /// None where [`Feed::advance`] gave none.
+    /// None if [`Feed::advance`] returned none.
     pub(super) fn batch(&self) -> Result<Option<Batch<'_>>> {
         let Some((fetch, current)) = self.current() else {
             return Ok(None);
@@ -171,8 +171,8 @@ impl Feed {
         Some((fetch, fetch.current.as_ref()?))
     }
 
-    /// The current batch is handed out as a whole: where it comes from, the offset after it, and the
-    /// epoch that it was appended in.
+    /// Hands the current batch out as a whole: returns its origin, the offset after it, and the
+    /// epoch in which it was appended.
     pub(super) fn hand_out(&mut self) -> Option<(&Arc<Origin>, Offset, LeaderEpoch)> {
         let fetch = self.fetch.as_mut()?;
         let header = fetch.current.as_ref()?.header;
@@ -180,7 +180,7 @@ impl Feed {
         Some((&fetch.origin, fetch.next, header.leader_epoch))
     }
 
-    /// Readies the records of the current batch to be taken one by one.
+    /// Prepares the records of the current batch to be taken one by one.
     ///
     /// # Errors
     /// As [`Feed::batch`].
@@ -206,7 +206,7 @@ impl Feed {
         if damage.is_some()
             && let Some(fetch) = &mut self.fetch
         {
-            // There the reading ends.
+            // Reading ends there.
             fetch.next = places.back().map_or(from, |place| place.offset + 1);
         } else {
             self.hand_out();
@@ -220,7 +220,7 @@ impl Feed {
         !self.queue.is_empty() || self.damage.is_some()
     }
 
-    /// The next record; after the last sound one, what is wrong with those that follow.
+    /// The next record; after the last sound one, the error of the records behind it.
     pub(super) fn take_record(&mut self) -> Option<Result<Record>> {
         let Some(place) = self.queue.pop_front() else {
             return self.damage.take().map(Err);
@@ -229,18 +229,18 @@ impl Feed {
         Some(Ok(Record::new(shared, place)))
     }
 
-    /// The epoch that the current batch was appended in; -1: there is none.
+    /// The epoch in which the current batch was appended; -1: there is none.
     pub(super) fn leader_epoch(&self) -> LeaderEpoch {
         let current = self.current();
         current.map_or(-1, |(_, current)| current.header.leader_epoch)
     }
 
-    /// Where what is left comes from.
+    /// The origin of the remaining records.
     pub(super) fn origin(&self) -> Option<&Arc<Origin>> {
         self.fetch.as_ref().map(|fetch| &fetch.origin)
     }
 
-    /// Up to which offset the fetch goes, and where it comes from.
+    /// The offset up to which the fetch goes, and its origin.
     pub(super) fn end(&self) -> Option<(Arc<Origin>, Offset)> {
         let fetch = self.fetch.as_ref()?;
         Some((Arc::clone(&fetch.origin), fetch.fetched.until))
@@ -291,7 +291,7 @@ mod tests {
         feed
     }
 
-    /// What comes record by record, and what that ends with.
+    /// The records that come one by one, and the result at their end.
     fn records(feed: &mut Feed) -> (Vec<Offset>, Result<()>) {
         let mut offsets = Vec::new();
         loop {

@@ -1,13 +1,14 @@
 //! A member of a group.
 //!
-//! 1. What is done is committed; what was handed out and is not done is not. Asking for the next record,
-//!    or the next event, says that the last is done, unless the program says so itself
-//!    ([`GroupOptions::manual`](super::GroupOptions::manual)).
-//! 2. A partition that is to move is given up once the program has stopped working on it, which it says
-//!    by the poll after [`Event::Revoked`]. The iterator hands out one record at a time: when it is asked
-//!    for the next, it has stopped; and partitions of other records move meanwhile.
-//! 3. Nothing is handed out of a partition that may be another member's by now.
-//! 4. However it ends, also by a panic, the group is left, with what is done committed.
+//! 1. Records that are done are committed; records that were handed out and are not done are not. A
+//!    request for the next record, or the next event, marks the last one as done, unless the
+//!    program marks records itself ([`GroupOptions::manual`](super::GroupOptions::manual)).
+//! 2. A partition that goes to another member is given up once the program has stopped working on
+//!    it. It shows that by the poll after [`Event::Revoked`]. The iterator hands out one record at
+//!    a time: the request for the next record shows that the program has stopped; meanwhile
+//!    partitions of other records can be given up.
+//! 3. No record is handed out of a partition that may be another member's now.
+//! 4. However it ends, even by a panic, it leaves the group, and commits what is done.
 
 mod orders;
 
@@ -28,23 +29,23 @@ use crate::client::{self, Consumer as Engine, Delivery, End, Generation, GroupSe
 use crate::error::{Error, Kind, Result};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-/// Bytes fetched at a time.
+/// How many bytes are fetched at once.
 const FETCH_BYTES: usize = 256 << 10;
-/// The longest wait: a change that no watch reported is seen after it.
+/// The longest wait: it finds changes that no watch reported.
 const TICK: Duration = Duration::from_secs(5);
-/// A record that is handed out longer than that after it was seen to be this member's is looked at
+/// A record that is handed out longer than that after the last check of its ownership is checked
 /// again: the process may have stood still.
 const CONFIRMED_FOR: Duration = Duration::from_millis(5);
 
-/// A member of a group: reads the partitions that the group gives it. As an iterator it gives each
-/// record, and waits for more; asking for the next record says that the last is done.
+/// A member of a group: reads the partitions that the group assigns to it. As an iterator it gives
+/// each record, and waits for more; a request for the next record marks the last one as done.
 ///
-/// Dropped, also by a panic, it leaves the group: what is done is committed. The record that was in hand is
-/// not, and the next member that gets its partition reads it again. A partition stays with its member as
-/// long as a record of it is in hand, however long that takes.
+/// Dropping it, even by a panic, leaves the group and commits what is done. The record in hand is
+/// not done, and the next member that gets its partition reads it again. A partition stays with its
+/// member as long as a record of it is in hand, however long that takes.
 ///
-/// The iterator passes over [`Event::Missed`], [`Event::Revoked`] and [`Event::Lost`]. A consumer can move
-/// to another thread; several threads cannot share one.
+/// The iterator skips [`Event::Missed`], [`Event::Revoked`] and [`Event::Lost`]. A consumer can be
+/// sent to another thread; several threads cannot share one.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -57,7 +58,7 @@ const CONFIRMED_FOR: Duration = Duration::from_millis(5);
 ///     assert_eq!(record?.value(), Some(&b"hello"[..]));
 /// }
 /// consumer.close()?;
-/// // All is committed: the group goes on behind it.
+/// // All is committed: the group continues behind it.
 /// assert_eq!(store.group("billing").topics(["orders"]).to_end().open()?.count(), 0);
 /// # Ok(())
 /// # }
@@ -72,18 +73,19 @@ pub struct GroupConsumer {
     progress: Arc<Progress>,
     assigned: BTreeMap<TopicPartition, Assigned>,
     feed: Feed,
-    /// What was handed out last, and is done when the next is asked for.
+    /// What was handed out last: a request for the next marks it as done.
     in_hand: Option<InHand>,
-    /// The assignment that the session was told to be worked on.
+    /// The assignment that the session knows to be worked on.
     works_on: Option<Generation>,
-    /// To be told before anything else.
+    /// Reported before anything else.
     pending: VecDeque<Notice>,
-    /// Assignments whose [`Event::Revoked`] was told: the next step says that they are stopped.
+    /// Assignments whose [`Event::Revoked`] was reported: the next step tells the session that they
+    /// are stopped.
     stopping: Vec<(TopicPartition, Generation)>,
     /// Whether the session knows that records are handed out.
     is_moving: bool,
     confirmed_at: Duration,
-    /// Nothing will come any more.
+    /// No more records come.
     is_over: bool,
 }
 
@@ -91,9 +93,9 @@ pub struct GroupConsumer {
 #[derive(Debug)]
 struct Assigned {
     origin: Arc<Origin>,
-    /// All before it is done.
+    /// All records before it are done.
     done: Offset,
-    /// With [`GroupOptions::manual`]: what is handed out.
+    /// With [`GroupOptions::manual`]: the records that are handed out.
     work: Work,
     is_broken: bool,
 }
@@ -105,7 +107,7 @@ struct InHand {
     leader_epoch: LeaderEpoch,
 }
 
-/// What is to be told.
+/// A notice for the program.
 #[derive(Debug)]
 enum Notice {
     Event(Event<'static>),
@@ -113,7 +115,7 @@ enum Notice {
     Error(Error),
 }
 
-/// What a step came to.
+/// The result of a step.
 enum Step {
     /// The feed has a batch.
     Batch,
@@ -155,13 +157,15 @@ impl GroupConsumer {
         })
     }
 
-    /// Waits up to `timeout` for the next event. It says that the records of the batch before are done,
-    /// unless they are told of one by one ([`GroupOptions::manual`](super::GroupOptions::manual)); and
-    /// after [`Event::Revoked`], that the program has stopped working on those partitions.
+    /// Waits up to `timeout` for the next event. It marks the records of the previous batch as
+    /// done, unless the program marks them one by one
+    /// ([`GroupOptions::manual`](super::GroupOptions::manual)). After [`Event::Revoked`], it shows
+    /// that the program has stopped working on those partitions.
     ///
     /// # Errors
-    /// What ended the membership, such as a topic that was deleted ([`Kind::UnknownTopic`]): the next
-    /// event is [`Event::End`]. What a partition meets, which the next poll passes over: once for damage.
+    /// The error that ended the membership, such as a deleted topic ([`Kind::UnknownTopic`]): the next
+    /// event is [`Event::End`]. The error of one partition: the next poll continues with the others.
+    /// Damage is reported once.
     pub fn poll(&mut self, timeout: Duration) -> Result<Event<'_>> {
         let step = self.step(timeout);
         if let Step::Event(event) = step.map_err(|e| e.of_group(&self.group))? {
@@ -172,20 +176,20 @@ impl GroupConsumer {
         Ok(batch.map_or(Event::Idle, Event::Records))
     }
 
-    /// Waits up to `timeout` for the next record, and says that the last is done. `None`: there was none
-    /// within that time, or there will be none any more.
+    /// Waits up to `timeout` for the next record, and marks the last one as done. `None`: there was
+    /// none within that time, or no more records come.
     pub fn try_next(&mut self, timeout: Duration) -> Option<Result<Record>> {
         let next = self.next_within(timeout).transpose()?;
         Some(next.map_err(|e| e.of_group(&self.group)))
     }
 
-    /// A record is done. With [`GroupOptions::manual`](super::GroupOptions::manual) in any order: all
-    /// before the first that is not done is committed, sooner or later. Else all records of its
-    /// partition up to this one are done, which asking for the next would have said, too: so the record
-    /// in hand can be done before the consumer is dropped.
+    /// Marks a record as done. With [`GroupOptions::manual`](super::GroupOptions::manual), in any
+    /// order: all records before the first that is not done are committed, sooner or later. Without
+    /// it, all records of the partition up to this one are done, as by a request for the next
+    /// record: so the record in hand can be done before the consumer is dropped.
     ///
     /// # Errors
-    /// [`Kind::Fenced`] if the partition has moved: its next owner reads the record again.
+    /// [`Kind::Fenced`] if another member has the partition: it reads the record again.
     /// [`Kind::Usage`] for a record that was not handed out.
     pub fn done(&mut self, record: &RecordId) -> Result<()> {
         let assigned = self.assigned.get_mut(&record.origin.tp);
@@ -213,12 +217,12 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Commits what is done, and says how far that is. What is in hand is not done.
+    /// Commits what is done, and returns the positions. The record in hand is not done.
     ///
     /// # Errors
-    /// [`Kind::Rebalanced`] if partitions have moved of which more was done than was committed: their next
-    /// owners read that again; the rest is committed. [`Kind::Fenced`], [`Kind::Unknown`],
-    /// [`Kind::DiskFull`].
+    /// [`Kind::Rebalanced`] if partitions went to other members before all that was done of them was
+    /// committed: their next owners read the uncommitted records again; the rest is committed.
+    /// [`Kind::Fenced`], [`Kind::Unknown`], [`Kind::DiskFull`].
     pub fn commit(&mut self) -> Result<Positions> {
         let mut done = Positions::default();
         for (tp, assigned) in &self.assigned {
@@ -228,13 +232,13 @@ impl GroupConsumer {
         Ok(done)
     }
 
-    /// What ends this consumer, or wakes it, from elsewhere.
+    /// A handle that ends or wakes this consumer from another thread.
     pub fn closer(&self) -> Closer {
         self.signal.closer()
     }
 
-    /// Commits what is done, and leaves the group. What is in hand is not done; say so before
-    /// ([`GroupConsumer::done`]) if it is.
+    /// Commits what is done, and leaves the group. The record in hand is not done; call
+    /// [`GroupConsumer::done`] before if it is.
     ///
     /// # Errors
     /// As [`GroupConsumer::commit`].
@@ -339,7 +343,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Looks whether what is about to be handed out is still this member's. If not, it is put back.
+    /// Checks whether the records about to be handed out are still this member's. If not, they are
+    /// put back.
     fn confirm(&mut self) -> Result<bool> {
         if self.session.confirm(self.assigned.keys())? && !self.session.has_orders() {
             self.confirmed_at = self.now();
@@ -360,7 +365,7 @@ impl GroupConsumer {
         {
             let epoch = batch.leader_epoch();
             let mut records = batch.iter();
-            // What does not decode is met by the program, too.
+            // The program meets a record that does not decode, too.
             while let Some(Ok(record)) = records.next_record() {
                 assigned.work.hand_out(record.offset, epoch);
             }
@@ -399,7 +404,7 @@ impl GroupConsumer {
         });
     }
 
-    /// The next is asked for: what is in hand is done.
+    /// The next record is requested: the one in hand is done.
     fn finish_in_hand(&mut self) {
         let Some(in_hand) = self.in_hand.take() else {
             return;
@@ -414,7 +419,7 @@ impl GroupConsumer {
         }
     }
 
-    /// There is nothing more to be handed out before `next`.
+    /// There are no more records to hand out before `next`.
     fn pass(&mut self, origin: &Arc<Origin>, next: Offset) {
         let Some(assigned) = self.assigned.get_mut(&origin.tp) else {
             return;
@@ -458,7 +463,7 @@ impl GroupConsumer {
         }
     }
 
-    /// What a fetch met.
+    /// Handles the error of a fetch.
     fn failed(&mut self, e: Error) -> Result<()> {
         let failed_at = self.engine.failed_at().cloned();
         let e = match &failed_at {
@@ -502,7 +507,7 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// A topic was deleted. The session says so, too, and what becomes of that.
+    /// A topic was deleted. The session reports that too, with its consequences.
     fn deleted(&mut self, e: Error) -> Result<()> {
         let gone = self.assigned.keys().filter(|tp| self.engine.is_deleted(tp));
         let gone: Vec<TopicPartition> = gone.cloned().collect();
@@ -538,7 +543,7 @@ impl Iterator for GroupConsumer {
             if let Some(next) = self.try_next(Duration::MAX) {
                 return Some(next);
             }
-            // Else it was woken.
+            // Otherwise it was woken.
             if self.signal.is_closed() || (self.is_over && self.pending.is_empty()) {
                 return None;
             }
@@ -556,22 +561,22 @@ fn moved(record: &RecordId, group: &str) -> Error {
     about(Error::new(Kind::Fenced, text), &record.origin.tp)
         .of_offset(record.offset)
         .of_group(group)
-        .cure("undo what was made of it, if it may not be made twice")
+        .cure("undo the record's effects if they must not happen twice")
 }
 
 fn not_handed_out(record: &RecordId) -> Error {
     let text = format!("record {record} was not handed out by this consumer");
     about(Error::new(Kind::Usage, text), &record.origin.tp)
         .of_offset(record.offset)
-        .cure("say done only of records that came from it")
+        .cure("call done only for records that this consumer returned")
 }
 
 impl GroupOptions {
     /// Joins the group.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] for a topic that is not there; [`Kind::Busy`] if another member lives
-    /// that has the instance id; [`Kind::InvalidTopic`]; [`Kind::Usage`] for no topics, a bad pattern,
+    /// [`Kind::UnknownTopic`] for a missing topic; [`Kind::Busy`] if another live member has the
+    /// instance id; [`Kind::InvalidTopic`]; [`Kind::Usage`] for no topics, a bad pattern,
     /// a name that cannot be a group's, or a session timeout that is too short; [`Kind::Damaged`].
     pub fn open(self) -> Result<GroupConsumer> {
         let engine = self.to_engine()?;

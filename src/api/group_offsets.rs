@@ -1,11 +1,12 @@
-//! The committed offsets of a group, read and written from outside of it.
+//! The committed offsets of a group, read and written without joining it.
 
 use super::{Admin, Positions};
 use crate::error::Result;
 use crate::group::{self, CommitEntry};
 
 impl Admin {
-    /// The committed offsets of a group: where its members go on. None for a group that is not there.
+    /// The committed offsets of a group: where its members continue. None for a group that does not
+    /// exist.
     ///
     /// # Errors
     /// [`Kind::Damaged`](crate::error::Kind::Damaged), [`Kind::Usage`](crate::error::Kind::Usage) for a
@@ -20,9 +21,9 @@ impl Admin {
         Ok(positions)
     }
 
-    /// Commits offsets for a group that has no members: of the partitions in `positions`, and of no
-    /// others. So a group without members is a bookmark, which the tools show and move, too. The group
-    /// is made if it is not there. All is committed, or nothing.
+    /// Commits offsets for a group that has no members: for the partitions in `positions`, and for
+    /// no others. So a group without members is a bookmark, which the tools can show and change,
+    /// too. The group is created if it does not exist. Either all offsets are committed, or none.
     ///
     /// ```
     /// # fn main() -> mq::Result<()> {
@@ -44,7 +45,7 @@ impl Admin {
     /// [`Kind::NonEmptyGroup`](crate::error::Kind::NonEmptyGroup) while it has members;
     /// [`Kind::UnknownTopic`](crate::error::Kind::UnknownTopic) also for offsets of an earlier topic of
     /// that name; [`Kind::OffsetOutOfRange`](crate::error::Kind::OffsetOutOfRange) for an offset that
-    /// the log does not have; [`Kind::Unknown`](crate::error::Kind::Unknown) if it is perhaps done.
+    /// the log does not have; [`Kind::Unknown`](crate::error::Kind::Unknown) if the outcome is unknown.
     pub fn commit_offsets(&self, group: &str, positions: &Positions) -> Result<()> {
         let store = self.store();
         let places: Vec<_> = positions

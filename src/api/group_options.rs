@@ -13,12 +13,12 @@ use crate::types::TopicName;
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a member's heartbeat may stand still.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
-/// Less takes a member on a busy machine for dead.
+/// On a busy machine, a shorter timeout would count live members as dead.
 const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 impl Store {
-    /// Options for reading as a member of a group: its members share the partitions out among them, and
-    /// what is done is committed, and the next member goes on there.
+    /// Options for reading as a member of a group: its members divide the partitions among them.
+    /// What is done is committed, and the next owner continues there.
     ///
     /// ```
     /// # fn main() -> mq::Result<()> {
@@ -48,7 +48,7 @@ impl Store {
     }
 }
 
-/// How to read for a group, made by [`Store::group`].
+/// How to read for a group; made by [`Store::group`].
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -84,15 +84,16 @@ pub struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Reads these topics, which must be there.
+    /// Reads these topics, which must exist.
     pub fn topics<T: AsRef<str>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
         let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned());
         self.topics.extend(topics);
         self
     }
 
-    /// Reads all topics whose names match one of these patterns, also those that are created later. A
-    /// pattern is a glob, as a shell has it: `*`, `?`, `[abc]`, `{a,b}`. With the feature `patterns`.
+    /// Reads all topics whose names match one of these patterns, including those that are created
+    /// later. A pattern is a glob as in a shell: `*`, `?`, `[abc]`, `{a,b}`. With the feature
+    /// `patterns`.
     #[cfg(feature = "patterns")]
     pub fn matching<T: AsRef<str>>(mut self, patterns: impl IntoIterator<Item = T>) -> Self {
         let patterns = patterns
@@ -102,9 +103,9 @@ impl GroupOptions {
         self
     }
 
-    /// The program says of each record that it is done ([`GroupConsumer::done`](super::GroupConsumer::done)), in any order: for
-    /// records that are handled by several threads. Without this, asking for the next record says that
-    /// the last is done.
+    /// The program marks each record as done ([`GroupConsumer::done`](super::GroupConsumer::done)),
+    /// in any order: for records that several threads handle. Without this, a request for the next
+    /// record marks the last one as done.
     pub fn manual(mut self) -> Self {
         self.manual = true;
         self
@@ -117,35 +118,36 @@ impl GroupOptions {
         self
     }
 
-    /// Ends once everything is read, by this member and the others, that was there when it joined.
+    /// Ends once all records that existed when it joined are read, by this member and the others.
     pub fn to_end(mut self) -> Self {
         self.to_end = true;
         self
     }
 
-    /// A name that is this member's for good: one that comes back with it within
-    /// [`GroupOptions::session_timeout`] gets the partitions that it had.
+    /// A permanent name of this member: a member that returns with it within
+    /// [`GroupOptions::session_timeout`] gets its former partitions.
     pub fn instance_id(mut self, instance_id: impl Into<String>) -> Self {
         self.instance_id = Some(instance_id.into());
         self
     }
 
     /// How often what is done is committed. Default: 1 second. It is also committed by
-    /// [`GroupConsumer::commit`](super::GroupConsumer::commit), when a partition moves, when nothing is left to be read, and at the end.
+    /// [`GroupConsumer::commit`](super::GroupConsumer::commit), when a partition goes to another
+    /// member, when no more records are left, and at the end.
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.commit_interval = interval.max(Duration::from_millis(1));
         self
     }
 
-    /// How long a member keeps its partitions while its process stands still, or while it is away and has
-    /// an instance id. Default: 45 seconds, 500 ms at least. The partitions of a process that died are
-    /// taken over at once. A program that works long on one record is no such case.
+    /// How long a member keeps its partitions while its process stands still, or while it is away
+    /// and has an instance id. Default: 45 seconds, 500 ms at least. The partitions of a process
+    /// that died are taken over at once. Long work on one record does not count as standing still.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
         self
     }
 
-    /// What the engine is asked for.
+    /// The engine's options.
     ///
     /// # Errors
     /// [`Kind::Usage`], [`Kind::InvalidTopic`].
@@ -153,7 +155,7 @@ impl GroupOptions {
         if self.session_timeout < SESSION_TIMEOUT_MIN {
             return Err(
                 Error::new(Kind::Usage, "the session timeout is shorter than 500 ms")
-                    .cure("a member on a busy machine would be taken for dead: use 500 ms or more"),
+                    .cure("members on a busy machine would count as dead: use 500 ms or more"),
             );
         }
         if self.instance_id.as_deref() == Some("") {
@@ -176,7 +178,7 @@ impl GroupOptions {
             began: None,
             read_from: ReadFrom::Leader,
             commits_when_done: true,
-            // What is handed out may take its time: the program says when it has stopped.
+            // Handed-out records may take any time: the program shows when it has stopped.
             settle: None,
             lock_timeout: self.store.timeout(),
         })

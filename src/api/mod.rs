@@ -1,5 +1,5 @@
-//! The library's front door: what another Rust program uses of mq. A [`Store`] is opened once; producers
-//! and an admin come from it.
+//! The library's public API. A [`Store`] is opened once; producers, consumers and an admin come
+//! from it.
 //!
 //! - Nothing here prints, exits, handles signals or needs an async runtime.
 //! - A process that forks must not use in the child what was opened in the parent: threads and locks

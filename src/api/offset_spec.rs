@@ -1,4 +1,4 @@
-//! A place in a partition, before it is known which offset that is.
+//! A place in a partition, before it is resolved to an offset.
 
 use crate::client::offset_spec::Point;
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::types::{Offset, Timestamp};
 /// ```
 /// use mq::OffsetSpec;
 ///
-/// // The last ten records of each partition; what was written since a time.
+/// // The last ten records of each partition; the records since a time.
 /// let (last_ten, since) = (OffsetSpec::EndMinus(10), OffsetSpec::Time(1_700_000_000_000));
 /// assert_eq!(OffsetSpec::default(), OffsetSpec::Start);
 /// # let _ = (last_ten, since);
@@ -25,18 +25,18 @@ pub enum OffsetSpec {
     End,
     /// This offset.
     At(Offset),
-    /// So many offsets after the log start. As a beginning, the high watermark at most.
+    /// This many offsets after the log start. As a beginning, the high watermark at most.
     StartPlus(u64),
-    /// So many offsets before the high watermark, the log start at least.
+    /// This many offsets before the high watermark, the log start at least.
     EndMinus(u64),
-    /// The first record whose timestamp is not older, milliseconds since the Unix epoch. If there is
-    /// none: the high watermark as a beginning; as an end, the place that the log has reached when the
-    /// clock passes that time.
+    /// The first record whose timestamp is not older, milliseconds since the Unix epoch. If there
+    /// is none: the high watermark as a beginning; as an end, the place that the log has reached
+    /// when the clock passes that time.
     Time(Timestamp),
 }
 
 impl OffsetSpec {
-    /// The engine's word for it, as a beginning.
+    /// The engine's form of it, as a beginning.
     pub(super) fn point(self) -> Point {
         let count = |n: u64| Offset::try_from(n).unwrap_or(Offset::MAX);
         match self {
@@ -49,7 +49,7 @@ impl OffsetSpec {
         }
     }
 
-    /// The engine's word for it, as an end: there a count would begin where the read begins.
+    /// The engine's form of it, as an end: there, a count would begin where the read begins.
     pub(super) fn end_point(self, page: &StatePage) -> Point {
         match self.point() {
             Point::Plus(n) => Point::At(page.tail.log_start.saturating_add(n)),
@@ -57,7 +57,7 @@ impl OffsetSpec {
         }
     }
 
-    /// The offset, which must be one that the log has, or its end.
+    /// The resolved offset, which must lie in the log, or be its end.
     pub(super) fn resolve(self, reader: &PartitionReader) -> Result<Offset> {
         crate::client::resolve_within(reader, &reader.page()?, self.point(), None)
     }

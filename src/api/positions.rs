@@ -1,4 +1,4 @@
-//! Where partitions are read next, as a program keeps it.
+//! The next offsets of partitions, as a program stores them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +11,9 @@ use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 /// The next offset of each partition, and the ids of the topics: an offset is refused in a topic that
 /// was deleted and created again under the same name.
 ///
-/// As a text it can be kept beside what was made of the records, such as an index. The text is one line
-/// without line end: `TOPIC@TOPIC_ID:PARTITION=OFFSET,PARTITION=OFFSET TOPIC@TOPIC_ID:...`, sorted.
+/// As text, positions can be stored beside the results of the records, such as an index. The text
+/// is one line without line end: `TOPIC@TOPIC_ID:PARTITION=OFFSET,PARTITION=OFFSET
+/// TOPIC@TOPIC_ID:...`, sorted.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -36,7 +37,7 @@ struct Place {
 }
 
 impl Positions {
-    /// The next offset of a partition; `None` if it is not among them.
+    /// The next offset of a partition; `None` if the partition is not included.
     pub fn get(&self, partition: &TopicPartition) -> Option<Offset> {
         self.0.get(partition).map(|place| place.offset)
     }
@@ -51,17 +52,17 @@ impl Positions {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no partitions.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Enters a partition, or moves it.
+    /// Adds a partition, or changes its offset.
     pub(super) fn set(&mut self, tp: TopicPartition, topic_id: Uuid, offset: Offset) {
         self.0.insert(tp, Place { topic_id, offset });
     }
 
-    /// Where the engine is to begin with a partition.
+    /// Where the engine begins with a partition.
     pub(super) fn position(&self, tp: &TopicPartition) -> Option<Position> {
         self.0.get(tp).map(|place| Position {
             offset: place.offset,
@@ -119,7 +120,7 @@ impl FromStr for Positions {
     }
 }
 
-/// A number of digits alone.
+/// A number of digits only.
 fn number(text: &str) -> Option<i64> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
@@ -128,9 +129,8 @@ fn number(text: &str) -> Option<i64> {
 fn bad(word: &str) -> Error {
     let shown: String = word.chars().take(80).collect();
     let text = format!("'{}' is no position", shown.escape_debug());
-    Error::new(Kind::Usage, text).cure(
-        "positions are written TOPIC@TOPIC_ID:PARTITION=OFFSET,...: use the text that was kept",
-    )
+    Error::new(Kind::Usage, text)
+        .cure("positions are written TOPIC@TOPIC_ID:PARTITION=OFFSET,...: use the stored text")
 }
 
 #[cfg(test)]
@@ -146,7 +146,7 @@ mod tests {
             ("b", 0, 7, 0),
             ("a.x", 1, 8, i64::MAX),
             ("a.x", 0, 8, 5),
-            // Another topic of that name: told apart though it stands beside the other.
+            // Another topic of that name: the two stay distinct though they stand side by side.
             ("a.x", 2, 9, 6),
         ] {
             let tp = TopicPartition::new(TopicName::new(topic).expect("name"), partition);

@@ -9,19 +9,20 @@ use crate::client::{self, Sending, SharedProducer, SharedSent, WhenFull};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 
-/// So many records of [`Producer::send_all`] are taken from the iterator at once, before the lock.
+/// How many records [`Producer::send_all`] takes from the iterator at once, before it takes the
+/// lock.
 const CHUNK: usize = 64;
 
 /// Sends records to one topic. A clone is another handle of the same producer: threads share it.
 ///
-/// - A record that was sent is on its way without another call.
+/// - A sent record is delivered without another call.
 /// - Records of one partition are stored in the order in which they were sent.
 /// - While one batch is made durable, the records of all threads gather in the next: threads that each
 ///   wait for their records share the cost.
 /// - When the last clone is dropped, the producer waits until everything is acknowledged, up to the
-///   store's timeout. Close it to learn what went wrong.
+///   store's timeout. Close it to get the error if it failed.
 ///
-/// After its first failure a producer stores nothing more. Open another one to go on.
+/// After its first failure a producer stores nothing more. Open another one to continue.
 ///
 /// ```
 /// use mq::{NewTopic, Store};
@@ -66,15 +67,15 @@ impl Producer {
     /// Sends a record. Waits while `in_flight_bytes` are unacknowledged.
     ///
     /// # Errors
-    /// [`Kind::MessageTooLarge`], [`Kind::InvalidRecord`], and [`Kind::UnknownTopic`] for a partition
-    /// that there is not: nothing of this record is stored, and others may follow. [`Kind::Busy`]: no
-    /// room within the store's timeout. Everything else: what the producer failed with.
+    /// [`Kind::MessageTooLarge`], [`Kind::InvalidRecord`], and [`Kind::UnknownTopic`] for a missing
+    /// partition: this record is not stored, and others may follow. [`Kind::Busy`]: no room within
+    /// the store's timeout. All others: the error that the producer failed with.
     pub fn send<'r>(&self, record: impl Into<RecordRef<'r>>) -> Result<Sent> {
         let sent = self.send_one(&record.into(), WhenFull::Wait)?;
         sent.ok_or_else(|| Error::new(Kind::Busy, "no room for the record"))
     }
 
-    /// As [`Producer::send`]; `None` where that would wait. The record was not sent then.
+    /// As [`Producer::send`]; `None` if that would wait: the record is then not sent.
     ///
     /// # Errors
     /// As [`Producer::send`].
@@ -108,8 +109,8 @@ impl Producer {
         sent.map_err(|e| self.placed(e, record.partition))
     }
 
-    /// Sends several records at once, which takes the producer's lock once for many of them. What comes
-    /// back stands for all: waiting for it waits for each.
+    /// Sends several records at once, which takes the producer's lock once for many of them. The
+    /// returned value stands for all: waiting for it waits for each.
     ///
     /// # Errors
     /// As [`Producer::send`]; the records before the refused one are sent. [`Kind::Usage`] for no record
@@ -130,10 +131,11 @@ impl Producer {
                 break;
             }
         }
-        last.ok_or_else(|| Error::new(Kind::Usage, "no record to be sent"))
+        last.ok_or_else(|| Error::new(Kind::Usage, "no record to send"))
     }
 
-    /// Sends these, under one lock. `last` stands for what was sent before, and then for these, too.
+    /// Sends these records under one lock. `last` stands for the records sent before, and then for
+    /// these, too.
     fn send_chunk(&self, records: &[RecordRef<'_>], last: &mut Option<Sent>) -> Result<()> {
         let mut sending = self.engine.sending(WhenFull::Wait);
         for record in records {
@@ -143,7 +145,7 @@ impl Producer {
             else {
                 continue;
             };
-            // The last record of a batch stands for those before it.
+            // The last record of a batch stands for the earlier ones.
             if let Some(last) = last
                 && last.extended_by(sent, batch)
             {
@@ -185,8 +187,8 @@ impl Producer {
         self.engine.unacknowledged_bytes()
     }
 
-    /// Waits until everything that was sent is acknowledged, and ends the producer, for its clones, too.
-    /// Returns how many records are acknowledged.
+    /// Waits until everything that was sent is acknowledged, and ends the producer, for its clones,
+    /// too. Returns how many records are acknowledged.
     ///
     /// # Errors
     /// What went wrong first, with what is acknowledged and what is not. After the store's timeout:

@@ -13,7 +13,7 @@ use crate::types::{Compression, TopicName};
 
 type OnDelivery = Box<dyn FnMut(Result<Receipt>) + Send>;
 
-/// How a [`Producer`] sends: made by [`Store::producer`], ended by [`ProducerOptions::open`].
+/// How a [`Producer`] sends: made by [`Store::producer`]; [`ProducerOptions::open`] opens the producer.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,7 +52,7 @@ impl fmt::Debug for ProducerOptions {
 }
 
 impl Store {
-    /// A producer for a topic, to be opened with [`ProducerOptions::open`].
+    /// Options of a producer for a topic; open it with [`ProducerOptions::open`].
     pub fn producer(&self, topic: &str) -> ProducerOptions {
         ProducerOptions {
             engine: client::ProducerOptions {
@@ -74,23 +74,24 @@ impl ProducerOptions {
         self
     }
 
-    /// How long a batch waits for more records while nothing else is on its way. Default: 0, at once.
+    /// How long a batch waits for more records while no other batch is in flight. Default: 0, at
+    /// once.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.engine.linger = linger;
         self
     }
 
-    /// The codec, where the topic's `compression.type` is `producer`. Default: none.
+    /// The codec if the topic's `compression.type` is `producer`. Default: none.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.engine.compression = compression;
         self
     }
 
-    /// Most bytes that are sent and not acknowledged, give or take a batch: beyond them
+    /// The most bytes that are sent and not acknowledged, give or take a batch: beyond them
     /// [`Producer::send`] waits. Default: 32 MiB. One record is always taken.
     pub fn in_flight_bytes(mut self, bytes: usize) -> Self {
         self.engine.unacknowledged_bytes_max = bytes;
-        // Two batches at least: one fills while the other is under way.
+        // Two batches at least: one fills while the other is in flight.
         let batch = client::ProducerOptions::default().batch_bytes;
         self.engine.batch_bytes = batch.min(bytes / 2);
         self
@@ -129,7 +130,7 @@ impl ProducerOptions {
     }
 }
 
-/// Tells a program's function.
+/// Notifies a program's function.
 struct DeliveryListener {
     topic: Arc<str>,
     reported: OnDelivery,

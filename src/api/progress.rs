@@ -34,7 +34,7 @@ impl Delivery for Progress {
         delivered.collect()
     }
 
-    // The consumer tells the session that it has stopped only once nothing more will be done.
+    // The consumer tells the session that it has stopped only once no more records will be done.
     fn is_settled(&self, _: Generation) -> bool {
         true
     }
@@ -51,16 +51,17 @@ impl Delivery for Progress {
 /// The records of one assignment that were handed out.
 #[derive(Debug)]
 pub(super) struct Work {
-    /// Those that are not done.
+    /// The records that are not done.
     open: BTreeSet<Offset>,
     /// All records before it were handed out.
     next: Offset,
-    /// From which offset on records were appended in which epoch, of those that are not done.
+    /// From which offset on records were appended in which epoch, for the records that are not
+    /// done.
     epochs: VecDeque<(Offset, LeaderEpoch)>,
 }
 
 impl Work {
-    /// Nothing was handed out yet; the first will be at `from` or later.
+    /// No record was handed out yet; the first will be at `from` or later.
     pub(super) fn new(from: Offset) -> Self {
         Work {
             open: BTreeSet::new(),
@@ -82,7 +83,7 @@ impl Work {
         }
     }
 
-    /// There is nothing to be handed out before `next`.
+    /// There are no records to hand out before `next`.
     pub(super) fn pass(&mut self, next: Offset) {
         self.next = self.next.max(next);
     }
@@ -127,7 +128,7 @@ mod tests {
             assert!(work.finish(offset), "{offset}");
             assert_eq!(work.done(), done, "{offset}");
         }
-        // What follows is no record.
+        // No record follows.
         work.pass(20);
         assert_eq!(work.done(), (20, 2));
     }

@@ -1,4 +1,4 @@
-//! What a producer is told once records are acknowledged.
+//! What a producer returns for acknowledged records.
 
 use crate::client;
 
@@ -32,7 +32,7 @@ pub struct Receipt {
     pub base_offset: i64,
     /// How many records.
     pub count: u64,
-    /// The timestamp that the log gave them, milliseconds since the Unix epoch, where the topic's
+    /// The timestamp that the log gave them, milliseconds since the Unix epoch, if the topic's
     /// `message.timestamp.type` is `LogAppendTime`.
     pub append_time: Option<i64>,
 }
@@ -50,7 +50,7 @@ impl Receipt {
     }
 
     /// The offset of the record with that [sequence](super::Sent::sequence); `None` if the receipt
-    /// is not of that record.
+    /// does not cover that record.
     pub fn offset_of(&self, sequence: u64) -> Option<i64> {
         let at = sequence.checked_sub(self.first_sequence)?;
         (at < self.count).then(|| self.base_offset + at as i64)

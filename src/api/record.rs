@@ -31,10 +31,10 @@ pub struct Record {
     place: Place,
 }
 
-/// The records of a batch, and where they come from.
+/// The records of a batch, and their origin.
 #[derive(Debug)]
 pub(super) struct SharedBatch {
-    /// Where they come from.
+    /// Their origin.
     pub origin: Arc<Origin>,
     /// The records, not compressed.
     pub bytes: Vec<u8>,
@@ -69,7 +69,7 @@ impl Place {
     /// The place of a record that was read from `bytes`.
     pub(super) fn within(bytes: &[u8], record: &record::Record<'_>) -> Self {
         let span = |part: &[u8]| {
-            // A part of no bytes may lie anywhere.
+            // An empty part may lie anywhere.
             let at = part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
             (if part.is_empty() { 0 } else { at }, part.len())
         };
@@ -109,7 +109,7 @@ impl Record {
         self.place.timestamp
     }
 
-    /// Its place in the partition.
+    /// Its offset in the partition.
     pub fn offset(&self) -> Offset {
         self.place.offset
     }
@@ -129,8 +129,8 @@ impl Record {
         &self.batch.origin.tp
     }
 
-    /// What names this record: for [`GroupConsumer::done`](super::GroupConsumer::done), and to tell
-    /// records apart.
+    /// The id of this record: for [`GroupConsumer::done`](super::GroupConsumer::done), and to
+    /// compare records.
     pub fn id(&self) -> RecordId {
         RecordId {
             origin: Arc::clone(&self.batch.origin),
@@ -138,7 +138,7 @@ impl Record {
         }
     }
 
-    /// The record, borrowed: as it can be sent on, to a partition of the same number.
+    /// The record, borrowed: it can be sent on, to a partition of the same number.
     pub fn to_ref(&self) -> RecordRef<'_> {
         let record = record::Record {
             offset: self.offset(),
@@ -185,9 +185,9 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Names a record: topic (by its id, too), partition and offset. From a group's consumer, it also says
-/// in which assignment of the partition the record came. Two ids are equal if they name the same
-/// record.
+/// Names a record: topic (also by its id), partition and offset. From a group's consumer, it also
+/// names the assignment of the partition in which the record was read. Two ids are equal if they
+/// name the same record.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {

@@ -1,4 +1,4 @@
-//! A record that somebody else owns: to be sent, or as it lies in a batch that was read.
+//! A borrowed record: to be sent, or inside a batch that was read.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use crate::client::ProducerRecord;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Header, Headers};
 
-/// So many headers [`RecordRef::header`] adds; more come with [`RecordRef::headers`].
+/// How many headers [`RecordRef::header`] can add; [`RecordRef::headers`] takes more.
 const INLINE_HEADERS_MAX: usize = 4;
 
-/// A record, borrowed: what a producer sends, and what a batch that was read consists of.
+/// A borrowed record: producers send it, and batches that were read consist of it.
 ///
 /// A value alone is a record, too: a producer takes `"text"`, `b"bytes"`, and a pair `(key, value)`.
 ///
@@ -28,7 +28,7 @@ const INLINE_HEADERS_MAX: usize = 4;
 pub struct RecordRef<'a> {
     /// The partition. `None` in a record to be sent: chosen by the key, or by the producer.
     pub partition: Option<i32>,
-    /// Where it lies in the partition, in a record that was read. A producer ignores it.
+    /// Its offset in the partition, in a record that was read. A producer ignores it.
     pub offset: Option<i64>,
     /// Milliseconds since the Unix epoch. `None` in a record to be sent: now.
     pub timestamp: Option<i64>,
@@ -45,7 +45,7 @@ enum HeaderSource<'a> {
     #[default]
     None,
     Inline([Header<'a>; INLINE_HEADERS_MAX], usize),
-    /// More than fit were added one by one.
+    /// More headers than fit were added one by one.
     TooMany,
     Slice(&'a [Header<'a>]),
     Encoded(Headers<'a>),
@@ -85,7 +85,7 @@ impl<'a> RecordRef<'a> {
         }
     }
 
-    /// A record without a value, which says that its key is deleted.
+    /// A record without a value, which marks its key as deleted.
     #[inline]
     pub fn tombstone<K: AsRef<[u8]> + ?Sized>(key: &'a K) -> Self {
         RecordRef {
@@ -102,8 +102,8 @@ impl<'a> RecordRef<'a> {
         self
     }
 
-    /// With one more header. Up to four can be added so; [`RecordRef::headers`] takes any number. A
-    /// record with a fifth is refused when it is sent.
+    /// With one more header. Up to four can be added in this way; [`RecordRef::headers`] takes any
+    /// number. A record with a fifth is refused when it is sent.
     #[must_use]
     pub fn header<V: AsRef<[u8]> + ?Sized>(mut self, name: &'a str, value: &'a V) -> Self {
         let header = Header {
@@ -125,7 +125,7 @@ impl<'a> RecordRef<'a> {
         self
     }
 
-    /// With these headers, in place of those that it has.
+    /// With these headers, in place of its present ones.
     #[inline]
     #[must_use]
     pub fn headers(mut self, headers: &'a [Header<'a>]) -> Self {
@@ -133,7 +133,7 @@ impl<'a> RecordRef<'a> {
         self
     }
 
-    /// With the headers of a record that was read, in place of those that it has.
+    /// With the headers of a record that was read, in place of its present ones.
     #[must_use]
     pub fn encoded_headers(mut self, headers: Headers<'a>) -> Self {
         self.headers = HeaderSource::Encoded(headers);
@@ -156,19 +156,20 @@ impl<'a> RecordRef<'a> {
         self
     }
 
-    /// The headers, in their order; a name may come more than once.
+    /// The headers, in their order; a name may occur more than once.
     pub fn header_iter(&self) -> impl Iterator<Item = Header<'a>> {
         self.headers.iter()
     }
 
-    /// About as many bytes as it takes in a batch.
+    /// About how many bytes it takes in a batch.
     pub(super) fn size_bytes(&self) -> usize {
         let headers = self.headers.iter();
         let headers = headers.map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len));
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers.sum::<usize>()
     }
 
-    /// Whether it is a value and, perhaps, a timestamp: the way of most records.
+    /// Returns the value if the record has nothing else, except perhaps a timestamp: most records
+    /// are such.
     #[inline]
     pub(super) fn plain_value(&self) -> Option<&'a [u8]> {
         let plain = self.key.is_none()
@@ -177,7 +178,7 @@ impl<'a> RecordRef<'a> {
         self.value.filter(|_| plain)
     }
 
-    /// Gives `send` the record as the engine takes it.
+    /// Calls `send` with the record in the engine's form.
     ///
     /// # Errors
     /// [`Kind::InvalidRecord`] for too many headers; else those of `send`.

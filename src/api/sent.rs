@@ -1,4 +1,4 @@
-//! A record on its way: to be waited for, by a thread or by a task.
+//! A sent record, which a thread or a task can wait for.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,10 +10,10 @@ use super::receipt::Receipt;
 use crate::client::{self, Completion, SharedSent};
 use crate::error::{Error, Kind, Result};
 
-/// A record that a producer took. It is on its way whether or not this is kept.
+/// A record that a producer took. Dropping this value does not stop the delivery.
 ///
-/// It is a future, too, for whatever runtime: `let receipt = producer.send("text")?.await?;`. As a future
-/// it has no timeout of its own; it is done at the latest when the producer is closed.
+/// It is also a future, for any runtime: `let receipt = producer.send("text")?.await?;`. As a
+/// future it has no timeout of its own; it completes at the latest when the producer is closed.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -32,7 +32,8 @@ use crate::error::{Error, Kind, Result};
 #[derive(Debug, Clone)]
 pub struct Sent {
     last: SharedSent,
-    /// The last record of each other partition: those of [`send_all`](super::Producer::send_all).
+    /// The last record of each other partition that [`send_all`](super::Producer::send_all) sent
+    /// to.
     others: Vec<SharedSent>,
 }
 
@@ -56,7 +57,7 @@ impl Sent {
         }
     }
 
-    /// As [`Sent::followed_by`], if the record is in the same batch. Whether it is.
+    /// As [`Sent::followed_by`], if the record is in the same batch; returns whether it is.
     #[inline]
     pub(super) fn extended_by(&mut self, next: client::Sent, batch: &Arc<Completion>) -> bool {
         let same = Arc::ptr_eq(batch, &self.last.completion);
@@ -80,17 +81,18 @@ impl Sent {
         self.last.sent.sequence
     }
 
-    /// Waits until the record is acknowledged: durable, unless the topic or the producer's options say
-    /// otherwise. Of several records (`send_all`), waits for all; the receipt is that of the last.
+    /// Waits until the record is acknowledged: durable, unless the topic or the producer's options
+    /// say otherwise. Of several records (`send_all`), waits for all; the receipt is that of the
+    /// last.
     ///
     /// # Errors
-    /// Why it is not; [`Error::outcome_unknown`] tells whether it may be stored nevertheless. After the
+    /// Why it is not; [`Error::outcome_unknown`] says whether it may be stored nevertheless. After the
     /// store's timeout: [`Kind::Unknown`].
     pub fn wait(&self) -> Result<Receipt> {
         self.wait_timeout(self.last.completion.timeout())
             .unwrap_or_else(|| {
                 let text = format!(
-                    "the record is not acknowledged after {:?}: perhaps it is stored later",
+                    "the record is not acknowledged after {:?}; it may still be stored later",
                     self.last.completion.timeout()
                 );
                 let error = Error::new(Kind::Unknown, text)
@@ -99,7 +101,7 @@ impl Sent {
             })
     }
 
-    /// As [`Sent::wait`], up to `timeout`. `None`: not known yet.
+    /// As [`Sent::wait`], up to `timeout`. `None`: the outcome is not known yet.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<Receipt>> {
         let ends = match self.others.as_slice() {
             [] => Duration::ZERO,

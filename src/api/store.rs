@@ -9,7 +9,7 @@ use crate::disk::OsDisk;
 use crate::error::Result;
 use crate::store::StoreDir;
 
-/// How long a wait for a lock or for an acknowledgement may be where [`StoreOptions::timeout`] is silent.
+/// The bound of a wait for a lock or an acknowledgement if [`StoreOptions::timeout`] gives none.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An open store. A clone is another handle of the same store. Several processes may have a store open.
@@ -35,7 +35,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in a directory, or makes it there, with the default options.
+    /// Opens the store in a directory, or creates it there, with the default options.
     ///
     /// # Errors
     /// As [`StoreOptions::open`].
@@ -53,7 +53,7 @@ impl Store {
         &self.dir
     }
 
-    /// How long each wait may be.
+    /// The bound of each wait.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -86,7 +86,7 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    /// Whether to make the store where there is none. Default: true.
+    /// Whether to create the store if it does not exist. Default: true.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
@@ -101,9 +101,10 @@ impl StoreOptions {
     /// Opens the store in the directory `at`.
     ///
     /// # Errors
-    /// [`Kind::NoStore`](crate::error::Kind::NoStore) if nothing, or an empty directory, is there and none is to be made;
-    /// [`Kind::UnusableStore`](crate::error::Kind::UnusableStore) for a file, a directory that is no store, a
-    /// network file system, one where this user may not write; [`Kind::Io`](crate::error::Kind::Io).
+    /// [`Kind::NoStore`](crate::error::Kind::NoStore) if `at` is missing or an empty directory, and
+    /// [`StoreOptions::create`] is off; [`Kind::UnusableStore`](crate::error::Kind::UnusableStore) for
+    /// a file, a directory that is no store, a network file system, or one that this user may not
+    /// write; [`Kind::Io`](crate::error::Kind::Io).
     pub fn open(self, at: impl AsRef<Path>) -> Result<Store> {
         let (disk, clock) = (Arc::new(OsDisk), Arc::new(SystemClock::default()));
         let dir = if self.create {

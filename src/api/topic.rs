@@ -1,8 +1,8 @@
-//! A topic: as it is to be made, and as it is.
+//! A topic: one to create, and the description of one.
 
 use std::collections::BTreeMap;
 
-/// A topic to be made: one partition and one replica unless something else is said.
+/// A topic to create: by default with one partition and one replica.
 ///
 /// ```
 /// use mq::NewTopic;
@@ -35,13 +35,13 @@ impl NewTopic {
         }
     }
 
-    /// With so many partitions.
+    /// With this many partitions.
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.partitions = partitions;
         self
     }
 
-    /// With so many replicas of each partition.
+    /// With this many replicas of each partition.
     pub fn replication_factor(mut self, replicas: usize) -> Self {
         self.replication_factor = replicas;
         self
@@ -54,7 +54,7 @@ impl NewTopic {
     }
 }
 
-/// A topic as it was when it was asked for.
+/// A topic's state at one moment.
 ///
 /// ```
 /// # fn main() -> mq::Result<()> {
@@ -80,7 +80,7 @@ pub struct TopicInfo {
     pub configs: BTreeMap<String, String>,
 }
 
-/// A partition as it was when it was asked for.
+/// A partition's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionInfo {
@@ -90,11 +90,12 @@ pub struct PartitionInfo {
     pub leader: i32,
     /// The brokers that hold a replica.
     pub replicas: Vec<i32>,
-    /// Those of them that are in sync.
+    /// The brokers whose replicas are in sync.
     pub isr: Vec<i32>,
-    /// First offset; `None` if the log cannot be read now.
+    /// The first offset; `None` if the log cannot be read now.
     pub start_offset: Option<i64>,
-    /// Where a consumer's reading ends now (the high watermark); `None` if the log cannot be read now.
+    /// Where a consumer's reading ends now (the high watermark); `None` if the log cannot be read
+    /// now.
     pub end_offset: Option<i64>,
     /// Bytes of the log; `None` if it cannot be read now.
     pub size_bytes: Option<u64>,

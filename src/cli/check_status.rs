@@ -1,15 +1,15 @@
 //! The exit statuses of a monitoring check, as Nagios reads them.
 
-/// The status of a check, by its exit status.
+/// The status of a check; its number is the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// 0: below all thresholds.
+    /// 0: no threshold is exceeded.
     Ok,
-    /// 1: above the first.
+    /// 1: the first threshold is exceeded.
     Warning,
-    /// 2: above the second.
+    /// 2: the second threshold is exceeded.
     Critical,
-    /// 3: it could not be told.
+    /// 3: the state could not be determined.
     Unknown,
 }
 
@@ -33,7 +33,7 @@ impl Status {
         }
     }
 
-    /// Of several, the one that counts: as `max_state_alt` of the Nagios plugins.
+    /// The status that counts among several, in the order of `max_state_alt` of the Nagios plugins.
     pub(crate) fn worst(statuses: impl Iterator<Item = Status>) -> Status {
         let weight = |status: &Status| match status {
             Status::Ok => 0,

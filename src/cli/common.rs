@@ -28,15 +28,15 @@ pub struct Common {
     )]
     pub color: Color,
     /// Print commands and options as JSON, for programs
-    // What it stands behind is found before these are parsed: cli::help_json.
+    // The command that it asks about is found before parsing: cli::help_json.
     #[arg(long, global = true, action = clap::ArgAction::Help)]
     pub help_json: Option<bool>,
 }
 
-/// The bytes of an option's value, whatever they are.
+/// The bytes of an option's value, without a check that they are text.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] where arguments are no bytes and this one is no text.
+/// [`crate::error::Kind::Usage`] on systems where arguments are not bytes, if this one is no text.
 #[cfg(unix)]
 pub fn bytes_as_given(_option: &str, value: OsString) -> Result<Vec<u8>> {
     Ok(std::os::unix::ffi::OsStringExt::into_vec(value))
@@ -45,7 +45,7 @@ pub fn bytes_as_given(_option: &str, value: OsString) -> Result<Vec<u8>> {
 /// The bytes of an option's value, which has to be text here.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] for what is no text.
+/// [`crate::error::Kind::Usage`] if the value is not text.
 #[cfg(not(unix))]
 pub fn bytes_as_given(option: &str, value: OsString) -> Result<Vec<u8>> {
     value.into_string().map(String::into_bytes).map_err(|_| {
@@ -59,7 +59,7 @@ pub fn bytes_as_given(option: &str, value: OsString) -> Result<Vec<u8>> {
 /// Parses a broker's id.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`] for what no broker can have as its id.
+/// [`crate::error::Kind::Usage`] if no broker can have this id.
 pub fn broker_id(text: &str) -> Result<BrokerId> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| digits).ok_or_else(|| {
@@ -70,5 +70,5 @@ pub fn broker_id(text: &str) -> Result<BrokerId> {
     })
 }
 
-/// How long a change tries for a lock.
+/// How long a change waits for a lock.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);

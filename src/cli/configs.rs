@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::common::usage;
 use crate::error::Result;
 
-/// `KEY=VALUE` of keys that `check` knows, each once. `example` is a pair such as people write.
+/// Parses `KEY=VALUE` pairs with keys that `check` knows, each key once. `example` is a typical
+/// pair.
 ///
 /// # Errors
-/// [`crate::error::Kind::Usage`]; those of `check`.
+/// [`crate::error::Kind::Usage`]; the errors of `check`.
 pub fn config_pairs(
     args: &[String],
     check: fn(&str) -> Result<()>,
@@ -30,7 +31,7 @@ pub fn config_pairs(
     Ok(pairs)
 }
 
-/// Keys that `check` knows and that are not set as well, each once.
+/// Configs to unset: `check` knows each, none of them is set as well, and each comes once.
 ///
 /// # Errors
 /// As [`config_pairs`].

@@ -1,14 +1,14 @@
-//! Consent to what deletes data or moves committed offsets.
+//! Consent to changes that delete data or move committed offsets.
 //!
-//! Whether anybody can be asked is settled before the store is touched ([`ConsentArgs::settle`]);
-//! the question itself comes when the plan is known ([`Consent::proceed`]).
+//! Whether the user can be asked is decided before the store is opened ([`ConsentArgs::settle`]);
+//! the question comes once the plan is known ([`Consent::proceed`]).
 
 use std::io::{self, BufRead};
 
 use super::Env;
 use crate::error::{Error, Kind, Result};
 
-/// The options of what needs consent.
+/// The options of commands that need consent.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ConsentArgs {
     /// Print the plan, change nothing
@@ -22,25 +22,25 @@ pub struct ConsentArgs {
 /// Whether a plan is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// It is only printed.
+    /// The plan is only printed.
     DryRun,
-    /// It is carried out.
+    /// The plan is carried out.
     Given,
-    /// Somebody at the terminal is asked.
+    /// The user at the terminal is asked.
     Ask,
 }
 
 impl ConsentArgs {
-    /// Of a tool that has these options in a shape of its own.
+    /// For a tool that has these options in another form.
     pub fn new(dry_run: bool, yes: bool) -> Self {
         ConsentArgs { dry_run, yes }
     }
 
-    /// What the options amount to; `can_ask`: standard input is a terminal. `what` is what
-    /// happens then, as in "deleting topics".
+    /// What the options mean; `can_ask`: standard input is a terminal. `what` is the change, as in
+    /// "deleting topics".
     ///
     /// # Errors
-    /// [`Kind::Usage`] if nobody said yes and nobody can be asked.
+    /// [`Kind::Usage`] if consent was not given and the user cannot be asked.
     pub fn settle(&self, can_ask: bool, what: &str) -> Result<Consent> {
         match (self.dry_run, self.yes) {
             (true, _) => Ok(Consent::DryRun),
@@ -56,11 +56,11 @@ impl ConsentArgs {
 }
 
 impl Consent {
-    /// Whether to go on with the plan; `question` is asked if need be, such as
-    /// `delete 3 topics (1.5 GiB)?`.
+    /// Whether to carry out the plan; asks `question` if necessary, such as `delete 3 topics (1.5
+    /// GiB)?`.
     ///
     /// # Errors
-    /// [`Kind::Interrupted`] if the answer is not yes: nothing is changed then.
+    /// [`Kind::Interrupted`] if the answer is not yes; then nothing is changed.
     pub fn proceed(self, env: &Env, question: &str) -> Result<bool> {
         match self {
             Consent::DryRun => Ok(false),
@@ -94,14 +94,14 @@ impl Consent {
     }
 }
 
-/// Most bytes of an answer that are read.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Yes,
     No,
-    /// None, and no end of a line: the cursor is still behind the question.
+    /// No answer, and no end of line: the cursor is still behind the question.
     Missing,
 }
 

@@ -1,5 +1,5 @@
-//! The tools' commands, and their completion scripts. The man pages are made from the same commands by a test,
-//! so that the tools need no library for that.
+//! The tools' commands, and their completion scripts. A test makes the man pages from the same
+//! commands, so that the tools need no library for them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a tool has around it: where the store is, who reads its output, who asks it to stop.
+//! A tool's environment: the store's place, standard input and output, signals, clock.
 
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -23,7 +23,7 @@ use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
 use crate::types::Timestamp;
 
-/// The surroundings of one run.
+/// The environment of one run.
 #[derive(Debug)]
 pub struct Env {
     tool: &'static str,
@@ -54,7 +54,7 @@ pub enum Color {
 }
 
 impl Env {
-    /// Looks around. `store` is what `--store` said.
+    /// Reads the environment. `store`: the value of `--store`.
     pub fn new(
         tool: &'static str,
         store: Option<PathBuf>,
@@ -87,14 +87,14 @@ impl Env {
         }
     }
 
-    /// Tells of one failure among several; the run goes on.
+    /// Reports one failure among several; the run goes on.
     pub fn complain(&self, e: &Error) {
         let cured = self.cure_of_sharing(e).map(|cure| e.clone().cure(cure));
         let e = cured.as_ref().unwrap_or(e);
         self.progress.suspend(|| super::report::error(self.tool, e));
     }
 
-    /// What helps where this user may not use a file of a store that is a Unix group's.
+    /// Advice for a user who may not use a file of a store that belongs to a Unix group.
     fn cure_of_sharing(&self, e: &Error) -> Option<String> {
         let is_denied = |e: &std::io::Error| e.kind() == std::io::ErrorKind::PermissionDenied;
         let store = self.opened.get()?;
@@ -116,27 +116,27 @@ impl Env {
         places.iter().any(is_within).then(|| sharing_cure(&group))
     }
 
-    /// Tells of a failure without which the run goes on, and remembers it for its outcome.
+    /// Reports a failure after which the run goes on, and remembers it for the run's outcome.
     pub fn fail(&mut self, e: &Error) {
         self.complain(e);
         let worst = self.worst.map(|worst| weightier(worst, e.kind()));
         self.worst = Some(worst.unwrap_or_else(|| e.kind()));
     }
 
-    /// Whether anything failed that the run went on without.
+    /// Whether the run went on after a failure.
     pub fn has_failed(&self) -> bool {
         self.worst.is_some()
     }
 
-    /// What a run comes to that ended so, by what failed on the way.
+    /// The outcome of the run, with the failures after which it went on.
     pub fn with_failures(&self, outcome: Outcome) -> Outcome {
         self.worst.map_or(outcome, Outcome::Failed)
     }
 
-    /// Where the store is: `--store`, `$MQ_STORE`, `$XDG_DATA_HOME/mq`, `~/.local/share/mq`.
+    /// The store's path: `--store`, `$MQ_STORE`, `$XDG_DATA_HOME/mq`, `~/.local/share/mq`.
     ///
     /// # Errors
-    /// [`Kind::Usage`] if none of them says.
+    /// [`Kind::Usage`] if none of them is set.
     pub fn store_path(&self) -> Result<PathBuf> {
         store_path(self.store.clone())
     }
@@ -144,17 +144,17 @@ impl Env {
     /// Opens the store.
     ///
     /// # Errors
-    /// [`Kind::NoStore`], naming where it looked; [`Kind::UnusableStore`].
+    /// [`Kind::NoStore`], with the path; [`Kind::UnusableStore`].
     pub fn open_store(&self) -> Result<Arc<StoreDir>> {
         self.with_store(|disk, clock, path| StoreDir::open(disk, clock, path))
     }
 
-    /// Opens the store, making it if there is none.
+    /// Opens the store, and creates a missing one.
     pub fn open_or_create_store(&self) -> Result<Arc<StoreDir>> {
         self.with_store(|disk, clock, path| StoreDir::open_or_create(disk, clock, path))
     }
 
-    /// Lets a signal end a change that makes many files, which are removed then.
+    /// Lets a signal end a change that creates many files; these are removed then.
     pub fn end_changes_by_signal(&self, store: &StoreDir) {
         let stop = self.signals.stop_flag();
         store.stopped_by(move || stop.is_raised());
@@ -170,7 +170,7 @@ impl Env {
         Ok(!opened.is_err_and(|e| e.kind() == Kind::NoStore))
     }
 
-    /// Has the store looked at: from then on nothing is a usage error any more.
+    /// Calls `observe`, which reads the store: later errors are not usage errors.
     pub(super) fn observing<T>(
         &self,
         observe: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>) -> Result<T>,
@@ -179,7 +179,7 @@ impl Env {
         observe(Arc::new(OsDisk), Arc::clone(&self.clock))
     }
 
-    /// Opens a store at the place that was named.
+    /// Opens a store at a path that was given.
     pub(super) fn with_store(
         &self,
         open: impl FnOnce(Arc<OsDisk>, Arc<SystemClock>, &Path) -> Result<StoreDir>,
@@ -193,7 +193,7 @@ impl Env {
         Ok(Arc::clone(self.opened.get_or_init(|| store)))
     }
 
-    /// Tells what recoveries cut off since the last time: nobody asked for it.
+    /// Warns of data that recoveries cut off since the last call.
     pub fn notify_cuts(&self) {
         let Some(store) = self.opened.get() else {
             return;
@@ -206,24 +206,24 @@ impl Env {
         }
     }
 
-    /// Standard output, to print to.
+    /// Standard output.
     pub fn stdout(&self) -> Stdout {
         self.stdout.clone()
     }
 
-    /// Whether the store was looked for: from then on nothing is a usage error any more.
+    /// Whether the store was read: later errors are not usage errors.
     pub fn has_observed(&self) -> bool {
         self.observed.load(Ordering::Relaxed)
     }
 
-    /// Says something that is good to know. Quiet silences it.
+    /// Prints a note. --quiet silences it.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.say(text);
         }
     }
 
-    /// Says something that should be looked at.
+    /// Prints a warning.
     pub fn warn(&self, text: &str) {
         self.say(&format!("warning: {text}"));
     }
@@ -232,7 +232,7 @@ impl Env {
     pub fn say(&self, text: &str) {
         let text = super::report::plain(text, self.stderr_is_terminal);
         self.progress.suspend(|| {
-            // There is nobody to tell that stderr is gone.
+            // Where stderr is gone, the failure cannot be reported.
             let _ = writeln!(std::io::stderr().lock(), "{}: {text}", self.tool);
         });
     }
@@ -240,17 +240,17 @@ impl Env {
     /// Writes a question to stderr; the answer comes on the same line.
     pub fn prompt(&self, text: &str) {
         let text = super::report::plain(text, self.stderr_is_terminal);
-        // There is nobody to tell that stderr is gone.
+        // Where stderr is gone, the failure cannot be reported.
         let _ = write!(std::io::stderr().lock(), "{}: {text}", self.tool);
     }
 
     /// Ends the line of a question that got no answer.
     pub fn end_line(&self) {
-        // There is nobody to tell that stderr is gone.
+        // Where stderr is gone, the failure cannot be reported.
         let _ = writeln!(std::io::stderr().lock());
     }
 
-    /// Waits until something can be read from standard input. `false`: a signal asks to stop.
+    /// Waits until standard input can be read. `false`: a signal asked to stop.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -296,7 +296,7 @@ impl Env {
         self.stdout_is_terminal
     }
 
-    /// Whether somebody can be asked: stdin is a terminal.
+    /// Whether the user can be asked: stdin is a terminal.
     pub fn stdin_is_terminal(&self) -> bool {
         std::io::stdin().is_terminal()
     }
@@ -321,7 +321,7 @@ impl Env {
         self.signals.wake_fd()
     }
 
-    /// Sleeps until a signal, the waker of [`Signals::waker`], or the time is up.
+    /// Sleeps until a signal, the waker of [`Signals::waker`], or the timeout.
     pub fn wait_woken(&self, max_wait: Duration) {
         let Some(wake) = self.wake_fd() else {
             return self.sleep(max_wait);
@@ -334,7 +334,7 @@ impl Env {
             tv_sec: max_wait.as_secs().min(86_400) as _,
             tv_nsec: max_wait.subsec_nanos().into(),
         };
-        // An interrupted wait is a short one: the caller looks again.
+        // An interrupted wait is a short one: the caller checks its condition again.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         self.signals.drain();
     }
@@ -367,20 +367,20 @@ impl Env {
         self.clock.sleep(duration);
     }
 
-    /// Shows progress from now on, if a person sees it and the data is not in its way. `bytes`:
-    /// how many there are, where that is known.
+    /// Shows progress from now on, if stderr is a terminal and the data does not go there. `bytes`:
+    /// how many there are, if known.
     pub fn progress_source(&mut self, bytes: Option<u64>, data_on_terminal: bool) {
         if !self.quiet && self.stderr_is_terminal && !data_on_terminal {
             self.progress = Progress::on(bytes);
         }
     }
 
-    /// So many bytes more, and so many records in all.
+    /// Adds to the bytes, and sets the records so far.
     pub fn progress(&mut self, bytes: u64, records: u64) {
         self.progress.advance(bytes, records);
     }
 
-    /// Shows how far a wait is, if a person sees it.
+    /// Shows the progress of a wait, if stderr is a terminal.
     pub fn progress_text(&mut self, text: &str) {
         if self.quiet || !self.stderr_is_terminal {
             return;
@@ -391,16 +391,16 @@ impl Env {
         self.progress.say(&super::report::plain(text, true));
     }
 
-    /// Takes the progress away.
+    /// Removes the progress display.
     pub fn progress_done(&mut self) {
         self.progress.done();
     }
 }
 
-/// Where the store is, `given` by `--store` or not: see [`Env::store_path`].
+/// The store's path, for a given value of `--store`: see [`Env::store_path`].
 ///
 /// # Errors
-/// [`Kind::Usage`] if nothing says.
+/// [`Kind::Usage`] if none is set.
 pub(super) fn store_path(given: Option<PathBuf>) -> Result<PathBuf> {
     let named = |name: &str| {
         std::env::var_os(name)
@@ -421,8 +421,8 @@ pub(super) fn store_path(given: Option<PathBuf>) -> Result<PathBuf> {
     std::path::absolute(&path).map_err(|e| Error::io("find", path, e))
 }
 
-/// The local time zone: what `TZ` says, else `/etc/localtime`. The latter is read as it is, since
-/// finding its name among all zones takes longer than a whole run of these tools.
+/// The local time zone: that of `TZ`, else of `/etc/localtime`. The latter is parsed directly,
+/// since finding its name among all zones takes longer than a whole run of these tools.
 pub fn local_zone() -> TimeZone {
     if std::env::var_os("TZ").is_none()
         && let Ok(rules) = std::fs::read("/etc/localtime")

@@ -1,11 +1,12 @@
-//! `-K=`: the delimiter `=`, as getopt reads it. clap takes the sign for its own, and hands over nothing.
+//! `-K=`: the delimiter `=`, as getopt reads it. clap takes the `=` for syntax, and returns an
+//! empty value.
 
 use std::ffi::OsString;
 
-/// The short options of which `=` is a likely value, and the empty value is none.
+/// The short options for which `=` is a likely value, and an empty value is not allowed.
 const DELIMITERS: [char; 2] = ['K', 'D'];
 
-/// The words of a command line, with a second `=` behind a `-K=` or `-D=` that says no more.
+/// The words of a command line, with a second `=` after a `-K=` or `-D=` that has no more text.
 pub fn kept(command: &clap::Command, mut words: Vec<OsString>) -> Vec<OsString> {
     let takes_value = |is_meant: &dyn Fn(&clap::Arg) -> bool| {
         let arg = command.get_arguments().find(|arg| is_meant(arg));

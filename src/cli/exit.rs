@@ -3,24 +3,24 @@
 use super::groups::Status;
 use crate::error::Kind;
 
-/// How a run ended that did not fail.
+/// How a run ended, unless it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of it was done: 0.
+    /// Everything was done: 0.
     Done,
-    /// Done but for some items, which were told of: 1.
+    /// Done except for some items, which were reported: 1.
     Partial,
-    /// No record, or fewer than were asked for, and `--fail-if-empty` was said: 4.
+    /// No record, or fewer than requested, with `--fail-if-empty`: 4.
     Empty,
-    /// What a check found: its own status.
+    /// The status of a check.
     Check(Status),
-    /// Several things failed; the weightiest kind among them.
+    /// Several things failed; this is the most serious kind.
     Failed(Kind),
 }
 
 /// Done.
 pub const DONE: u8 = 0;
-/// Failed, also when one item of many did.
+/// Failed; also if one item of many failed.
 pub const FAILED: u8 = 1;
 /// A wrong command line.
 pub const USAGE: u8 = 2;
@@ -33,7 +33,7 @@ pub const UNKNOWN: u8 = 74;
 /// Try again (EX_TEMPFAIL): nothing of this run was acknowledged.
 pub const TRY_AGAIN: u8 = 75;
 
-/// The status of a failure.
+/// The exit status of a failure.
 pub fn status(kind: Kind) -> u8 {
     match kind {
         Kind::Usage | Kind::InvalidTopic | Kind::InvalidConfig => USAGE,
@@ -44,7 +44,7 @@ pub fn status(kind: Kind) -> u8 {
     }
 }
 
-/// The status of an outcome.
+/// The exit status of an outcome.
 pub fn outcome(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Done => DONE,
@@ -55,7 +55,7 @@ pub fn outcome(outcome: Outcome) -> u8 {
     }
 }
 
-/// Of two failures the weightier: 74, 65, 75, then the rest.
+/// The more serious of two failures: 74, 65, 75, then the rest.
 pub fn weightier(one: Kind, other: Kind) -> Kind {
     let weight = |kind| match status(kind) {
         UNKNOWN => 3,

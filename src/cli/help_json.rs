@@ -1,9 +1,10 @@
-//! `--help-json`: a command, its arguments and the commands below it, as one JSON object a program can
-//! read. All of it comes from the tool's own arguments.
+//! `--help-json`: a command, its arguments and its subcommands, as one JSON object for programs.
+//! All of it is generated from the tool's argument definitions.
 //!
-//! Frozen as the JSON of the admin tools is: fields are only added, at the end, and what is unknown or
-//! does not apply is null, never absent. A type or a value may be added, too.
-//! Invariant: no store is looked for.
+//! Frozen like the JSON of the admin tools: fields are only added, at the end; a value that is
+//! unknown or does not apply is null, never absent. A type or a value may be added too.
+//!
+//! Invariant: the store is not looked for.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -19,15 +20,15 @@ use super::output::json_line;
 use super::relations::{Relations, is_multiple};
 use crate::error::Result;
 
-/// The option, as it is typed.
+/// The option on the command line.
 const OPTION: &str = "--help-json";
 /// Its id among the arguments of every tool.
 const ID: &str = "help_json";
-/// Stands for a version where a command line is parsed only to see which command is asked about.
+/// Stands for a version where a command line is parsed only to find the command that it asks about.
 const MARK: &str = "?";
 
-/// What is to be printed, where `words` ask for it: as with `--help`, wherever an option may stand, and
-/// of the command that it stands behind.
+/// What to print, if `words` ask for it. As for `--help`, the option may stand anywhere, and asks
+/// about the command before it.
 pub fn asked(
     command: impl FnOnce() -> Command,
     rules: &'static [Rule],
@@ -36,7 +37,7 @@ pub fn asked(
     if !words.iter().any(|word| word == OPTION) {
         return None;
     }
-    // Every run comes by here: the command is not made for nothing.
+    // Every run calls this: the command is built only if needed.
     let command = command();
     let name = command_asked_about(&command, &without_help_word(&command, words))?;
     let mut tree = command.disable_help_subcommand(true);
@@ -46,15 +47,15 @@ pub fn asked(
     Some(json_line(&CommandHelp::of(found, rules), &mut line).map(|()| line))
 }
 
-/// `mq-topics help create` asks about what `mq-topics create --help` does: without that word the line
-/// reads as the other.
+/// `mq-topics help create` asks about the same as `mq-topics create --help`; without the word
+/// `help`, it can be parsed like that.
 fn without_help_word(command: &Command, words: &[OsString]) -> Vec<OsString> {
     let ends_in_help = |words: &[OsString]| {
         let parsed = super::tool::dashed_values(command.clone()).try_get_matches_from(words);
         parsed.is_err_and(|e| e.kind() == ErrorKind::DisplayHelp)
     };
     let mut places = (1..words.len()).filter(|at| words[*at] == "help");
-    // It may be the value of an option, or a name; behind --help nothing is read.
+    // The word may be an option's value, or a name; behind --help nothing is read.
     let word = places.find(|at| ends_in_help(&words[..=*at]) && !ends_in_help(&words[..*at]));
     let mut words = words.to_vec();
     if let Some(at) = word.filter(|_| command.has_subcommands()) {
@@ -63,9 +64,9 @@ fn without_help_word(command: &Command, words: &[OsString]) -> Vec<OsString> {
     words
 }
 
-/// clap knows where a word is an option, where the value of another and where a name. So the option
-/// stands in for `--version`, which tells the command's display name; `--help` and `--version` end a
-/// line before it as they always do.
+/// Only clap knows whether a word is an option, an option's value or a name. So the option is
+/// replaced by `--version`, whose output names the command; an earlier `--help` or `--version` ends
+/// the line as usual.
 fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> {
     fn mark(command: Command) -> Command {
         let marked = command.version(MARK).disable_version_flag(true);
@@ -89,7 +90,7 @@ fn command_asked_about(command: &Command, words: &[OsString]) -> Option<String> 
     )
 }
 
-/// The command of that display name, such as `mq-topics-create`.
+/// The command with that display name, such as `mq-topics-create`.
 fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Command> {
     let own = command.get_display_name();
     if own.unwrap_or_else(|| command.get_name()) == name {
@@ -98,7 +99,7 @@ fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Command> {
     command.get_subcommands().find_map(|sub| find(sub, name))
 }
 
-/// A command, and those below it.
+/// A command and its subcommands.
 #[derive(Debug, Serialize)]
 struct CommandHelp<'a> {
     /// `create`.
@@ -107,25 +108,25 @@ struct CommandHelp<'a> {
     command: &'a str,
     version: &'static str,
     about: Option<String>,
-    /// Where it says more than `about`.
+    /// If it says more than `about`.
     long_about: Option<String>,
     usage: String,
     aliases: Vec<&'a str>,
     arguments: Vec<ArgumentHelp<'a>>,
     groups: Vec<GroupHelp<'a>>,
     subcommands: Vec<CommandHelp<'a>>,
-    /// What `--help` ends with: fields of templates, examples.
+    /// The end of `--help`: fields of templates, examples.
     after_help: Option<String>,
-    /// Its examples, a line each.
+    /// The examples, one line each.
     examples: Vec<String>,
 }
 
-/// An option, a flag, or an argument that stands by itself.
+/// An option, a flag, or a positional argument.
 #[derive(Debug, Serialize)]
 struct ArgumentHelp<'a> {
     /// Unique in its command.
     id: &'a str,
-    /// As it is typed: `--topic`, or what stands for it in the usage: `TOPIC`.
+    /// The option, such as `--topic`, or the positional argument's name in the usage: `TOPIC`.
     name: String,
     long: Option<String>,
     short: Option<String>,
@@ -135,25 +136,25 @@ struct ArgumentHelp<'a> {
     kind: &'static str,
     possible_values: Option<Vec<ValueHelp>>,
     default: Option<String>,
-    /// What the help says of the default, which may be no value: `all`.
+    /// The default as the help states it, which may not be a value: `all`.
     default_text: Option<String>,
-    /// The environment's variable that stands in for it.
+    /// The environment variable for the default.
     env: Option<String>,
     required: bool,
     repeatable: bool,
-    /// The place of one that stands by itself, from 1.
+    /// The position of a positional argument, from 1.
     index: Option<usize>,
     /// Whether every command of the tool has it.
     global: bool,
     heading: Option<&'a str>,
     help: Option<String>,
-    /// Where it says more than `help`.
+    /// If it says more than `help`.
     long_help: Option<String>,
-    /// The ids of those that cannot be given beside it.
+    /// The ids of the arguments that it conflicts with.
     conflicts: Vec<&'a str>,
-    /// The ids of those that it cannot be given without.
+    /// The ids of the arguments that it requires.
     requires: Vec<&'a str>,
-    /// The ids of those of which it needs one; none: it needs none.
+    /// The ids of arguments of which it requires one; empty: none.
     requires_one_of: Vec<&'a str>,
 }
 
@@ -163,19 +164,19 @@ struct ValueHelp {
     help: Option<String>,
 }
 
-/// Arguments of which one is due, or at most one.
+/// Arguments of which one is required, or at most one is allowed.
 #[derive(Debug, Serialize)]
 struct GroupHelp<'a> {
     id: &'a str,
     required: bool,
     /// Whether more than one may be given.
     multiple: bool,
-    /// Their ids.
+    /// The arguments' ids.
     arguments: Vec<&'a str>,
 }
 
 impl<'a> CommandHelp<'a> {
-    /// Of a command that was built, so that it has the options of every tool.
+    /// Describes a command that was built, so that it has the options of every tool.
     fn of(command: &'a Command, rules: &'static [Rule]) -> Self {
         let relations = Relations::of(command, rules);
         let usage = command.clone().render_usage().to_string();
@@ -216,7 +217,7 @@ fn examples(help: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Those that say something: each list of arguments that a tool shares is one for clap.
+/// The groups that state a rule: clap also makes one of each struct of shared arguments.
 fn groups(command: &Command) -> Vec<GroupHelp<'_>> {
     let said = |group: &&ArgGroup| group.is_required_set() || !is_multiple(group);
     let of = |group: &'_ ArgGroup| (group.is_required_set(), is_multiple(group));
@@ -297,8 +298,8 @@ fn aliases(arg: &Arg) -> Vec<String> {
     long.chain(short).collect()
 }
 
-/// What a value is: of a number or a path the parser tells. What is text to it is read by the tool, as
-/// the name of the value says.
+/// The type of a value. The parser tells numbers and paths apart; for other values, which are text
+/// to clap, the value's name says the type.
 fn kind(arg: &Arg, value_name: &str) -> &'static str {
     if !arg.get_action().takes_values() {
         return "boolean";
@@ -341,7 +342,7 @@ fn kind(arg: &Arg, value_name: &str) -> &'static str {
     }
 }
 
-/// The values that there are, where they are counted; `None`: any of its type.
+/// The possible values, if they can be listed; `None`: any of its type.
 fn possible_values(arg: &Arg) -> Option<Vec<ValueHelp>> {
     let values = arg.get_possible_values();
     let shown = values.iter().filter(|value| !value.is_hide_set());
@@ -354,13 +355,13 @@ fn possible_values(arg: &Arg) -> Option<Vec<ValueHelp>> {
     (arg.get_action().takes_values() && !all.is_empty()).then_some(all)
 }
 
-/// What stands in `[default: ...]`.
+/// The text in `[default: ...]`.
 fn default_text(help: &str) -> Option<String> {
     let (_, text) = help.split_once("[default: ")?;
     text.split_once(']').map(|(text, _)| text.to_owned())
 }
 
-/// The first variable in what is said of a default.
+/// The first variable in the text of a default.
 fn variable(text: &str) -> Option<String> {
     let (_, name) = text.split_once('$')?;
     let is_in_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -368,8 +369,8 @@ fn variable(text: &str) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
-/// Whether what the help says of a default is a value that could be typed: it says `all`, too, and
-/// that one is taken from elsewhere.
+/// Whether the text of a default is a value that could be typed: it may also be `all`, or say that
+/// the default comes from elsewhere.
 fn is_value(arg: &Arg, value_name: &str, text: &str) -> bool {
     let values = arg.get_possible_values();
     if !values.is_empty() {
@@ -380,7 +381,7 @@ fn is_value(arg: &Arg, value_name: &str, text: &str) -> bool {
         ("number", _) => text.parse::<f64>().is_ok(),
         ("duration", _) => parse_duration(text).is_ok(),
         ("size", _) => parse_size(text).is_ok(),
-        // Standard input: no other path is anybody's default.
+        // Standard input; no other path is a default.
         ("path", _) => text == "-",
         (_, "DELIM") => Delimiter::parse(value_name, text).is_ok(),
         _ => false,

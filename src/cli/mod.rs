@@ -1,5 +1,5 @@
-//! The command line: arguments, formats, tables, progress, exit codes. Only here does mq print,
-//! read the environment, and end a process.
+//! The command line: arguments, formats, tables, progress, exit codes. Only this module prints,
+//! reads the environment, and ends the process.
 
 pub mod broker;
 mod check_status;
@@ -46,7 +46,7 @@ use crate::error::{Error, Kind, Result};
 pub(crate) use rules::Rule;
 use stdout::Stdout;
 
-/// The whole of a tool: from the command line to the exit status.
+/// Runs a tool: from the command line to the exit status.
 pub fn main<T: Tool>() -> ExitCode {
     if let Some(shell) = std::env::var_os(complete::VARIABLE).filter(|shell| !shell.is_empty()) {
         return complete::main::<T>(&shell);
@@ -79,14 +79,14 @@ pub fn main<T: Tool>() -> ExitCode {
     env.notify_cuts();
     let status = match &outcome {
         Ok(outcome) => exit::outcome(*outcome),
-        // The reader of our output has gone, having seen enough.
+        // The reader of the output went away, and needs no more.
         Err(e) if is_closed_pipe(e) => exit::DONE,
         Err(e) => {
             env.complain(e);
             exit::status(e.kind())
         }
     };
-    // A usage error is one that was found before anything was looked at.
+    // A usage error is one that was found before the store was read.
     let checked = matches!(outcome, Ok(Outcome::Check(_)));
     let status = if status == exit::USAGE && env.has_observed() && !checked {
         exit::FAILED
@@ -94,7 +94,7 @@ pub fn main<T: Tool>() -> ExitCode {
         status
     };
     let clean = !checked && (status == exit::DONE || status == exit::EMPTY);
-    // A broker that was told to stop has done what it should; a tool that was cut short has not.
+    // A broker that was stopped did its work; an interrupted tool did not.
     let cut_short = matches!(&outcome, Err(e) if e.kind() == Kind::Interrupted);
     if let Some(signal) = env.signals().stopping()
         && (cut_short || clean && T::NAME != "mq-broker")
@@ -104,7 +104,7 @@ pub fn main<T: Tool>() -> ExitCode {
     ExitCode::from(status)
 }
 
-/// The end of a run that printed help; whoever read it may have gone, having seen enough.
+/// Ends a run that printed help; the reader may have gone away, and needs no more.
 fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
     match printed {
         Err(e) if !is_closed_pipe(&e) => {
@@ -118,7 +118,7 @@ fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
 /// Parses a command line, the tool's name first.
 ///
 /// # Errors
-/// What clap or a rule of the tool refuses; `--help` and `--version` too.
+/// Whatever clap or a rule of the tool refuses; `--help` and `--version` too.
 fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
     let mut command = dashed_values(T::command());
     let words = equals::kept(&command, words.into_iter().collect());
@@ -127,18 +127,18 @@ fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::
     T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))
 }
 
-/// Writing to a pipe is the only thing here that ends so: files and terminals do not.
+/// Only writes to pipes fail in this way, not those to files and terminals.
 fn is_closed_pipe(e: &Error) -> bool {
     e.io_source()
         .is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// A partition takes about ten descriptors: as many as this user may have.
+/// Raises the limit of open files to what the user may have: a partition takes about ten.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Without it there are fewer: an error will say so where they run out.
+    // If this fails, an error will name the limit once it is reached.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 

@@ -1,4 +1,4 @@
-//! Names as the tools' arguments: exact, a glob, or a regular expression.
+//! Names as arguments of the tools: exact, a glob, or a regular expression.
 
 use globset::{Glob, GlobMatcher};
 use regex::Regex;
@@ -21,10 +21,10 @@ enum Matcher {
 }
 
 impl NamePattern {
-    /// Parses an argument: with `*`, `?`, `[` or `{` in it, it is a glob.
+    /// Parses an argument: one with `*`, `?`, `[` or `{` in it is a glob.
     ///
     /// # Errors
-    /// [`Kind::Usage`](crate::error::Kind::Usage) for a glob that cannot be read.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for an invalid glob.
     pub fn parse(text: &str) -> Result<Self> {
         let matcher = if text.contains(['*', '?', '[', '{']) {
             let glob = Glob::new(text).map_err(|e| {
@@ -43,14 +43,15 @@ impl NamePattern {
         })
     }
 
-    /// Parses a regular expression that the whole name matches; `option` said that it is one.
+    /// Parses a regular expression that has to match the whole name; `option` is the option that
+    /// makes the argument one.
     ///
     /// # Errors
-    /// [`Kind::Usage`](crate::error::Kind::Usage) for one that cannot be read.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for an invalid expression.
     pub fn regex(option: &str, text: &str) -> Result<Self> {
         let regex =
             Regex::new(&format!("^(?:{text})$")).map_err(|e| bad_regex(option, text, &e))?;
-        // No name has a colon.
+        // A topic's name contains no colon.
         if let Some((name, number)) = text.rsplit_once(':')
             && !number.is_empty()
             && number.bytes().all(|b| b.is_ascii_digit())
@@ -69,17 +70,17 @@ impl NamePattern {
         })
     }
 
-    /// As it was typed: the name, where it is one.
+    /// The text as it was typed.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// Whether it is no pattern.
+    /// Whether it is a plain name.
     pub fn is_name(&self) -> bool {
         matches!(self.matcher, Matcher::Name)
     }
 
-    /// Whether it is a glob. Where names may hold `*` themselves, an exact name wins over it.
+    /// Whether it is a glob. Where names may contain `*`, an exact name wins over a glob.
     pub fn is_glob(&self) -> bool {
         matches!(self.matcher, Matcher::Glob(_))
     }
@@ -89,7 +90,7 @@ impl NamePattern {
         matches!(self.matcher, Matcher::Regex(_))
     }
 
-    /// Whether `name` is meant.
+    /// Whether it matches `name`.
     pub fn matches(&self, name: &str) -> bool {
         match &self.matcher {
             Matcher::Name => self.text == name,
@@ -99,7 +100,7 @@ impl NamePattern {
     }
 }
 
-/// What is wrong with the regular expression of an option.
+/// The error for an option's invalid regular expression.
 pub fn bad_regex(option: &str, regex: &str, e: &regex::Error) -> Error {
     let why = e.to_string();
     let last = why.lines().last().unwrap_or_default().trim();

@@ -1,5 +1,5 @@
-//! Whether the store is still where it was found: descriptors that are held may lead to a place that
-//! nobody else uses any more.
+//! Whether the store is still at its path. If it was moved away or deleted, open descriptors lead
+//! to files that no other process uses.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use super::Env;
 use crate::client::StoreDir;
 use crate::error::{Error, Kind, Result};
 
-/// Between two looks of somebody who waits anyway.
+/// The pause between two checks by a caller that waits for something else.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long the removal of a store may go on after its first file is missed.
+/// How long the removal of a store may take after its first file is missed.
 const REMOVAL: Duration = Duration::from_millis(500);
-/// Between two looks at a removal.
+/// The pause between two checks during a removal.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks whether the store is still at its path.
+/// Checks that the store is still at its path.
 ///
 /// # Errors
 /// [`Kind::NoStore`] if it is not.
@@ -30,8 +30,8 @@ pub fn check(store: &StoreDir, path: &Path) -> Result<()> {
     Err(Error::new(Kind::NoStore, text).cure("if it was moved, name where it is now with --store"))
 }
 
-/// What is behind a failure: that, or that the store is gone. A store that is being removed loses its
-/// files first, and its directory last.
+/// Returns the failure, or the error that the store is gone if that is its cause. A store that is
+/// being removed loses its files first, and its directory last.
 pub fn unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) -> Error {
     let until = env.monotonic() + REMOVAL;
     loop {

@@ -1,22 +1,22 @@
-//! Progress on stderr, for a person who waits.
+//! Progress on stderr, for a user who waits.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar, or nothing.
+/// A progress bar, or nothing.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Nothing is shown.
+    /// Shows nothing.
     pub fn off() -> Self {
         Progress { bar: None }
     }
 
-    /// A bar over so many bytes, or a spinner.
+    /// A bar up to so many bytes, or a spinner.
     pub fn on(bytes: Option<u64>) -> Self {
         let bar = match bytes {
             Some(bytes) => {
@@ -48,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// So many bytes more, and so many records in all.
+    /// Adds to the bytes, and sets the records so far.
     pub fn advance(&self, bytes: u64, records: u64) {
         if let Some(bar) = &self.bar {
             bar.inc(bytes);
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Runs `f` with the bar out of the way.
+    /// Runs `f` with the bar hidden.
     pub fn suspend(&self, f: impl FnOnce()) {
         match &self.bar {
             Some(bar) => bar.suspend(f),
@@ -67,7 +67,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn done(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();

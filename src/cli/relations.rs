@@ -1,5 +1,5 @@
-//! Which arguments of a command need each other, and which cannot stand beside each other: as clap knows it,
-//! as the tool's [`Rule`]s say, and what follows from these.
+//! Which arguments of a command require each other, and which conflict: by clap's definitions, by
+//! the tool's [`Rule`]s, and by what follows from these.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,19 +10,19 @@ use clap::{Arg, ArgGroup, Command};
 use super::Rule;
 use super::rules::{COMMON, How};
 
-/// What holds between the arguments of a command.
+/// The relations between the arguments of a command.
 pub struct Relations<'a> {
     command: &'a Command,
-    /// For each argument those that it cannot be given without.
+    /// For each argument, those that it requires.
     needed: BTreeMap<&'a str, BTreeSet<&'a str>>,
-    /// For each argument sets of which it needs one.
+    /// For each argument, sets of which it requires one.
     one_of: BTreeMap<&'a str, &'static [&'static str]>,
-    /// Pairs that are refused, each from both sides.
+    /// Conflicting pairs, in both orders.
     refused: BTreeSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Relations<'a> {
-    /// Those of a command that was built.
+    /// The relations of a command that was built.
     pub fn of(command: &'a Command, rules: &'static [Rule]) -> Self {
         let mut relations = Relations {
             command,
@@ -49,21 +49,21 @@ impl<'a> Relations<'a> {
         relations
     }
 
-    /// The ids of those that cannot be given beside it: also where what one of the two needs is refused
-    /// beside the other.
+    /// The ids of the arguments that conflict with this one, also because one of the two requires
+    /// an argument that conflicts with the other.
     pub fn conflicts(&self, arg: &Arg) -> Vec<&'a str> {
         let own = arg.get_id().as_str();
         self.others(|other| other != own && self.is_refused(own, other))
     }
 
-    /// The ids of those that it cannot be given without.
+    /// The ids of the arguments that it requires.
     pub fn requires(&self, arg: &Arg) -> Vec<&'a str> {
         let own = arg.get_id().as_str();
         let all = self.with_needed(own);
         self.others(|other| other != own && all.contains(other))
     }
 
-    /// The ids of those of which it needs one.
+    /// The ids of the arguments of which it requires one.
     pub fn requires_one_of(&self, arg: &Arg) -> Vec<&'a str> {
         let of = self.one_of.get(arg.get_id().as_str());
         let of = of.copied().unwrap_or_default();
@@ -76,7 +76,7 @@ impl<'a> Relations<'a> {
         ids.filter(|id| is_one(id)).collect()
     }
 
-    /// The argument, and all that it needs in turn.
+    /// The argument and all that it requires, directly or not.
     fn with_needed<'b>(&self, id: &'b str) -> BTreeSet<&'b str>
     where
         'a: 'b,
@@ -95,7 +95,8 @@ impl<'a> Relations<'a> {
         self.are_refused(&a, &b) || self.are_refused(&b, &a)
     }
 
-    /// Whether one of `a`, or each that one of `a` may choose from, is refused beside one of `b`.
+    /// Whether one of `a` conflicts with one of `b`, or every alternative that one of `a` requires
+    /// does.
     fn are_refused(&self, a: &BTreeSet<&str>, b: &BTreeSet<&str>) -> bool {
         let is_refused = |id: &str| b.iter().any(|other| self.refused.contains(&(id, other)));
         let has_no_choice = |id: &&str| {
@@ -106,8 +107,8 @@ impl<'a> Relations<'a> {
     }
 }
 
-/// clap does not tell what an argument requires. So each is given alone, and what is missing then is
-/// what it cannot be without; what is always missing is required by itself.
+/// clap does not list what an argument requires. So each argument is parsed alone: what is missing
+/// then is required by it, unless it is always missing.
 fn needed(command: &Command) -> BTreeMap<&str, BTreeSet<&str>> {
     let any_value = |arg: Arg| {
         if arg.get_action().takes_values() {
@@ -144,7 +145,7 @@ fn needed(command: &Command) -> BTreeMap<&str, BTreeSet<&str>> {
         .collect()
 }
 
-/// An option as it is typed, with a value where it takes one.
+/// The words of an option, with a value if it takes one.
 fn words_of(arg: &Arg) -> Vec<String> {
     let long = arg.get_long().map(|long| format!("--{long}"));
     let short = || arg.get_short().map(|short| format!("-{short}"));
@@ -153,7 +154,8 @@ fn words_of(arg: &Arg) -> Vec<String> {
     option.into_iter().chain(value).collect()
 }
 
-/// Whether clap's words for what is missing, such as `--exec <CMD>` or `<TOPIC>...`, are of this one.
+/// Whether clap's name for a missing argument, such as `--exec <CMD>` or `<TOPIC>...`, means this
+/// one.
 fn is_named(arg: &Arg, reported: &str) -> bool {
     if arg.is_positional() {
         let names = arg.get_value_names().unwrap_or_default();
@@ -164,8 +166,8 @@ fn is_named(arg: &Arg, reported: &str) -> bool {
     reported.split(' ').next() == option.as_deref()
 }
 
-/// The pairs that clap refuses, from both sides: it is told of each once. A group may allow only one of
-/// its arguments.
+/// The pairs that clap refuses, in both orders: clap's definitions name each pair once. A group may
+/// allow only one of its arguments.
 fn refused(command: &Command) -> BTreeSet<(&str, &str)> {
     let mut pairs = BTreeSet::new();
     for arg in command.get_arguments() {
@@ -184,8 +186,8 @@ fn refused(command: &Command) -> BTreeSet<(&str, &str)> {
     pairs
 }
 
-/// Whether more than one of a group may be given.
+/// Whether more than one argument of a group may be given.
 pub fn is_multiple(group: &ArgGroup) -> bool {
-    // clap asks for it to be mutable.
+    // clap needs it to be mutable.
     group.clone().is_multiple()
 }

@@ -1,4 +1,4 @@
-//! How errors read: one line that says what and where, one that says what to do about it.
+//! The form of errors: a line that says what went wrong and where, and one that says what to do.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -11,7 +11,7 @@ use super::lang::{TerminalEscaper, tsv_field};
 use super::stdout::{self, Stdout};
 use crate::error::{Error, Result};
 
-/// Tells an error on stderr.
+/// Prints an error on stderr.
 pub fn error(tool: &str, error: &Error) {
     let stderr = std::io::stderr();
     let terminal = stderr.is_terminal();
@@ -24,14 +24,14 @@ pub fn error(tool: &str, error: &Error) {
             indent = tool.len()
         ));
     }
-    // There is nobody to tell that stderr is gone.
+    // Where stderr is gone, the failure cannot be reported.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
 
-/// Prints the help or the version that was asked for, or missed.
+/// Prints the help or the version, requested or shown for an incomplete command line.
 ///
 /// # Errors
-/// Standard output's.
+/// Those of standard output.
 pub fn help(asked: &clap::Error) -> Result<()> {
     let (rendered, to_stderr) = (asked.render(), asked.use_stderr());
     let is_terminal = if to_stderr {
@@ -55,11 +55,11 @@ pub fn help(asked: &clap::Error) -> Result<()> {
     Stdout::default().print(text.as_bytes())
 }
 
-/// Tells what clap refused, in the same voice. `command` is the tool's.
+/// Prints clap's error in mq's own form. `command` is the tool's.
 pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
     let tool = command.get_name();
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        // There is nobody to tell that stderr is gone.
+        // Where stderr is gone, the failure cannot be reported.
         let _ = help(error);
         return;
     }
@@ -77,18 +77,18 @@ pub fn usage(command: &Command, error: &clap::Error, words: &[OsString]) {
     };
     let reported = without_far_tips(&reported, unknown, tool == "mq-groups");
     let text = usage_text(tool, &reported, advice, stderr.is_terminal());
-    // There is nobody to tell that stderr is gone.
+    // Where stderr is gone, the failure cannot be reported.
     let _ = stderr.lock().write_all(text.as_bytes());
 }
 
-/// What stands for an option or a command that there is none of.
+/// The advice for an option or command that does not exist.
 fn unknown_advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
     let second_name =
         || foreign_flags::second_name(tool, command).filter(|_| !word.starts_with('-'));
     foreign_flags::advice(tool, command, word).or_else(second_name)
 }
 
-/// What to do where options exclude each other, or one needs another.
+/// The advice for options that conflict, or of which one requires another.
 pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'static str> {
     let all = |of: ContextKind| match error.get(of) {
         Some(ContextValue::String(one)) => std::slice::from_ref(one),
@@ -102,7 +102,7 @@ pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'stati
             others.find_map(|other| foreign_flags::unlike(tool, one, other))
         }),
         ErrorKind::MissingRequiredArgument => {
-            // The last needs those before it.
+            // The last conflicting option requires those before it.
             given
                 .iter()
                 .rev()
@@ -112,7 +112,7 @@ pub(super) fn conflict_advice(tool: &str, error: &clap::Error) -> Option<&'stati
     }
 }
 
-/// clap does not say which one it refused.
+/// clap does not say which argument is not text.
 fn not_text(tool: &str, words: &[OsString]) -> String {
     let tip = if tool == "mq-groups" || names_group(words) {
         "names of groups and topics are UTF-8"
@@ -137,7 +137,7 @@ fn not_text(tool: &str, words: &[OsString]) -> String {
     format!("{what}\n  tip: {tip}\n")
 }
 
-/// Whether what was refused is a group's name: the value of -g or --group.
+/// Whether the refused word is a group's name: the value of -g or --group.
 fn names_group(words: &[OsString]) -> bool {
     let refused = |word: &OsString| word.to_str().is_none();
     let joined = words.iter().filter(|word| refused(word)).any(|word| {
@@ -151,20 +151,21 @@ fn names_group(words: &[OsString]) -> bool {
     joined || apart
 }
 
-/// The command of a tool that was called, if it has commands.
+/// The tool's command that was called, if the tool has commands.
 fn called<'a>(command: &Command, words: &'a [OsString]) -> Option<&'a str> {
     let mut words = words.iter().skip(1).filter_map(|word| word.to_str());
     words.find(|word| command.find_subcommand(word).is_some())
 }
 
-/// Letters that a mistyped word differs in.
+/// The most letters in which a mistyped word may differ.
 const NEAR: usize = 2;
 
-/// Without the tips of clap that lead nowhere: a name that is not much alike, and how an option that
-/// does not exist could be a value.
-/// `may_be_name`: a name may begin with a dash, and stands by itself there.
+/// Removes misleading tips of clap: names that are not similar enough, and how to pass an option
+/// that does not exist as a value.
+///
+/// `may_be_name`: a name may begin with a dash, and is a positional argument.
 fn without_far_tips(reported: &str, unknown: Option<&str>, may_be_name: bool) -> String {
-    // Then the usage names that other option, too.
+    // Then clap's usage names the other option too.
     let mut misled = false;
     let mut leads_on = |line: &&str| {
         if line.starts_with("Usage: ") {
@@ -192,7 +193,7 @@ fn without_far_tips(reported: &str, unknown: Option<&str>, may_be_name: bool) ->
             ))
         });
         let line = as_name.as_deref().unwrap_or(line);
-        // No two empty lines where a tip was.
+        // Removing a tip must not leave two empty lines.
         if !(line.is_empty() && text.ends_with("\n\n")) {
             text.push_str(line);
             text.push('\n');
@@ -201,7 +202,7 @@ fn without_far_tips(reported: &str, unknown: Option<&str>, may_be_name: bool) ->
     text
 }
 
-/// The option or the command that there is none of.
+/// The unknown option or command.
 fn unknown_word(error: &clap::Error) -> Option<&str> {
     let of = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
@@ -214,14 +215,14 @@ fn unknown_word(error: &clap::Error) -> Option<&str> {
     }
 }
 
-/// `advice` stands in for clap's tips: a name that looks alike means something else, and one that
-/// begins with a dash would not help.
+/// `advice` replaces clap's tips: the similar name means something else, or begins with a dash and
+/// would not help.
 fn usage_text(tool: &str, reported: &str, advice: Option<&str>, terminal: bool) -> String {
     let reported = reported.strip_prefix("error: ").unwrap_or(reported);
     let mut text = format!("{tool}: ");
     let advised = advice.map(|advice| format!("  tip: {advice}"));
     let has_tip = reported.lines().any(is_tip);
-    // Then the usage names that other option, too.
+    // Then clap's usage names the other option too.
     let mut misled = advice.is_some() && reported.contains("  tip: a similar argument exists");
     let mut due = advised.as_deref();
     let mut lines = reported.lines();

@@ -1,6 +1,6 @@
-//! Rules between the arguments of a command for which clap's own words would not do: what one of them
-//! needs beside it, and what it cannot stand beside. One table of each tool is what its command lines
-//! are checked by, and what `--help-json` tells.
+//! Rules between the arguments of a command, where clap's own messages would not do: which
+//! arguments one requires, and which it conflicts with. Each tool has one table of rules; its
+//! command lines are checked by the table, and `--help-json` prints it.
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -9,33 +9,33 @@ use clap::{ArgMatches, Command};
 use super::lang::usage;
 use crate::error::Error;
 
-/// A rule, and what is said where it is broken.
+/// A rule, and the message if it is broken.
 #[derive(Debug)]
 pub struct Rule {
-    /// The command that it is of; empty: of each that has these arguments.
+    /// The command; empty: each command that has these arguments.
     pub command: &'static str,
-    /// The id of the argument that it is about.
+    /// The id of the argument that the rule is about.
     pub arg: &'static str,
-    /// What holds for it.
+    /// The rule.
     pub how: How,
     /// What is wrong.
     pub what: &'static str,
-    /// What to do about it.
+    /// What to do.
     pub cure: &'static str,
 }
 
-/// What holds for an argument; others are named by their ids.
+/// The rule for an argument; other arguments are given by their ids.
 #[derive(Debug, Clone, Copy)]
 pub enum How {
-    /// It needs one of these beside it.
+    /// It requires one of these.
     Needs(&'static [&'static str]),
-    /// None of these may stand beside it.
+    /// It conflicts with each of these.
     Refuses(&'static [&'static str]),
-    /// As [`How::Refuses`], but only the tool itself can say which of them was meant.
+    /// As [`How::Refuses`], but only the tool itself can tell which of them was meant.
     RefusesAsRead(&'static [&'static str]),
 }
 
-/// Those that every tool has.
+/// The rules of every tool.
 pub const COMMON: [Rule; 1] = [Rule {
     command: "",
     arg: "header",
@@ -45,12 +45,12 @@ pub const COMMON: [Rule; 1] = [Rule {
 }];
 
 impl Rule {
-    /// The error where the tool itself finds it broken.
+    /// The error, where the tool itself finds the rule broken.
     pub fn refusal(&self) -> Error {
         usage(self.what, self.cure)
     }
 
-    /// Whether it is one of this command's.
+    /// Whether the rule applies to this command.
     pub fn is_of(&self, command: &Command) -> bool {
         let has = |id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
         let (How::Needs(others) | How::Refuses(others) | How::RefusesAsRead(others)) = self.how;
@@ -60,10 +60,10 @@ impl Rule {
     }
 }
 
-/// Checks what was given against the rules of the command that was called.
+/// Checks the given arguments against the rules of the called command.
 ///
 /// # Errors
-/// In clap's form, so that it is told as what clap refuses.
+/// In clap's form, so that it is printed like clap's own errors.
 pub fn check(
     command: &mut Command,
     given: &ArgMatches,
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
     use crate::cli::docs;
 
-    /// A mistyped id would be a rule of no command.
+    /// A rule with a mistyped id would apply to no command.
     #[test]
     fn each_rule_names_arguments_that_are_there() {
         fn ids(command: &Command, named: &str, found: &mut Vec<String>) {

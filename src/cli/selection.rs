@@ -1,5 +1,4 @@
-//! Topics and partitions as the tools' arguments name them: `TOPIC`, `TOPIC:P`, and quoted globs of
-//! either.
+//! Topics and partitions as arguments of the tools: `TOPIC`, `TOPIC:P`, and quoted globs of either.
 
 use std::collections::HashMap;
 
@@ -16,21 +15,21 @@ struct TopicPattern {
     partition: Option<PartitionId>,
 }
 
-/// What the arguments mean once it is known which topics there are.
+/// What the arguments select from the existing topics.
 #[derive(Debug, Clone, Default)]
 pub struct Selection(Vec<TopicPattern>);
 
-/// A topic that is meant, and which of its partitions.
+/// A selected topic, and which of its partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen {
-    /// The topic; whether it is there is another question where it was named.
+    /// The topic; a topic that was named may not exist.
     pub topic: TopicName,
     /// In the order given, each once; `None`: all.
     pub partitions: Option<Vec<PartitionId>>,
 }
 
 impl Chosen {
-    /// All of a topic.
+    /// All partitions of a topic.
     pub fn all_of(topic: TopicName) -> Self {
         Chosen {
             topic,
@@ -38,16 +37,16 @@ impl Chosen {
         }
     }
 
-    /// Whether a partition of the topic is meant.
+    /// Whether a partition of the topic is selected.
     pub fn has(&self, partition: PartitionId) -> bool {
         let only = self.partitions.as_ref();
         only.is_none_or(|only| only.contains(&partition))
     }
 
-    /// The partitions that are meant, in order.
+    /// The selected partitions, in order.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] for one that the topic does not have.
+    /// [`Kind::UnknownTopic`] for a partition that the topic does not have.
     pub fn partitions_of(&self, meta: &TopicMeta) -> Result<Vec<PartitionId>> {
         let Some(only) = &self.partitions else {
             return Ok(meta.partitions.iter().map(|p| p.partition).collect());
@@ -72,7 +71,7 @@ impl Chosen {
     }
 }
 
-/// What is meant, as the library takes it.
+/// The selection in the library's form.
 pub fn scopes(chosen: &[Chosen]) -> Vec<Scope> {
     chosen.iter().flat_map(Chosen::scopes).collect()
 }
@@ -81,7 +80,7 @@ impl Selection {
     /// Parses arguments that may name partitions.
     ///
     /// # Errors
-    /// [`Kind::Usage`], [`Kind::InvalidTopic`] for what cannot be a topic's name.
+    /// [`Kind::Usage`]; [`Kind::InvalidTopic`] for what cannot be a topic's name.
     pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
         let each = texts.iter().map(|text| TopicPattern::parse(text.as_ref()));
         each.collect::<Result<_>>().map(Selection)
@@ -90,7 +89,7 @@ impl Selection {
     /// Parses arguments that name whole topics.
     ///
     /// # Errors
-    /// As [`Selection::parse`]; [`Kind::Usage`] for a partition, too.
+    /// As [`Selection::parse`]; also [`Kind::Usage`] for a partition.
     pub fn parse_topics<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
         let parsed = Self::parse(texts)?;
         match parsed.0.iter().find(|pattern| pattern.partition.is_some()) {
@@ -102,12 +101,12 @@ impl Selection {
         }
     }
 
-    /// Whether nothing was named.
+    /// Whether there are no arguments.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether what is meant depends on which topics there are.
+    /// Whether the selection depends on which topics exist.
     pub fn has_globs(&self) -> bool {
         self.0.iter().any(|pattern| pattern.name.is_glob())
     }
@@ -122,18 +121,18 @@ impl Selection {
         self.0.iter().any(|pattern| pattern.partition.is_some())
     }
 
-    /// The partitions that are named of a topic, by its name or a glob.
+    /// The partitions of a topic that arguments name, by its name or a glob.
     pub fn named_of(&self, topic: &TopicName) -> impl Iterator<Item = PartitionId> {
         let of_it = self.0.iter();
         let of_it = of_it.filter(|pattern| pattern.name.matches(topic.as_str()));
         of_it.filter_map(|pattern| pattern.partition)
     }
 
-    /// What is meant, each once, and what went wrong: a glob that matches nothing. A name counts
-    /// whether it is there or not. `there` is asked only if there is a glob.
+    /// The selected topics, each once, and errors: a glob that matches nothing. A named topic is
+    /// selected whether it exists or not. `there` is called only if there is a glob.
     ///
     /// # Errors
-    /// What `there` returns.
+    /// The errors of `there`.
     pub fn resolve(
         &self,
         there: impl FnOnce() -> Result<Vec<TopicName>>,
@@ -163,10 +162,10 @@ impl Selection {
         Ok((chosen.all, wrong))
     }
 
-    /// As [`Selection::resolve`]; all topics where nothing was named.
+    /// As [`Selection::resolve`]; all topics if there are no arguments.
     ///
     /// # Errors
-    /// What `there` returns.
+    /// The errors of `there`.
     pub fn resolve_or_all(
         &self,
         there: impl FnOnce() -> Result<Vec<TopicName>>,
@@ -178,13 +177,13 @@ impl Selection {
         Ok((all, Vec::new()))
     }
 
-    /// Whether a topic is among those that are named or matched; all are where nothing was named.
+    /// Whether a topic is named or matched; true if there are no arguments.
     pub fn has(&self, topic: &TopicName) -> bool {
         let matches = |pattern: &TopicPattern| pattern.name.matches(topic.as_str());
         self.is_empty() || self.0.iter().any(matches)
     }
 
-    /// Whether a partition is among what is named or matched; all are where nothing was named.
+    /// Whether a partition is named or matched; true if there are no arguments.
     pub fn has_partition(&self, tp: &TopicPartition) -> bool {
         let matches = |pattern: &TopicPattern| {
             let only = pattern.partition;
@@ -214,10 +213,10 @@ impl Selection {
         asked.filter(is_missing).map(NamePattern::text).collect()
     }
 
-    /// As [`Selection::resolve`], where nothing is done if anything is wrong.
+    /// As [`Selection::resolve`], where any error prevents the whole command.
     ///
     /// # Errors
-    /// What `there` returns; [`Kind::UnknownTopic`] for a glob that matches nothing.
+    /// The errors of `there`; [`Kind::UnknownTopic`] for a glob that matches nothing.
     pub fn resolve_all(
         &self,
         there: impl FnOnce() -> Result<Vec<TopicName>>,
@@ -237,7 +236,7 @@ impl std::fmt::Display for Selection {
     }
 }
 
-/// What is wrong with a glob that matches no topic.
+/// The error for a glob that matches no topic.
 pub fn no_match(glob: &str) -> Error {
     let text = format!(
         "UNKNOWN_TOPIC_OR_PARTITION: no topic matches '{}'",
@@ -246,7 +245,7 @@ pub fn no_match(glob: &str) -> Error {
     Error::new(Kind::UnknownTopic, text).cure("'mq-topics list' shows the topics")
 }
 
-/// What was chosen so far: a glob may match thousands of topics, so each is found by its name.
+/// What was selected so far. A glob may match thousands of topics, so entries are found by name.
 #[derive(Default)]
 struct Choice {
     all: Vec<Chosen>,
@@ -271,16 +270,16 @@ impl Choice {
 
 impl TopicPattern {
     fn parse(text: &str) -> Result<Self> {
-        // A glob may have a colon in it nowhere else: no topic's name has one.
+        // A glob can contain a colon only there: topic names have none.
         let (name, partition) = match text.rsplit_once(':') {
             None => (text, None),
             Some((name, number)) => {
-                // The number is looked at as that of a topic that could be.
+                // The number is checked as if the topic existed.
                 let tp = match number {
                     "" => parse_topic_partition(text),
                     number => parse_topic_partition(&format!("t:{number}")),
                 };
-                // What no name may have, where it is no glob, is worse than a wrong number.
+                // If the name is neither valid nor a glob, that error comes before a wrong number.
                 let worse = |e: Error| match NamePattern::parse(name) {
                     Ok(name) if name.is_glob() => e,
                     _ => parse_topic_partition(text).err().unwrap_or(e),
@@ -336,7 +335,7 @@ mod tests {
         let e = mixed.resolve_all(there).expect_err("nothing matches x*");
         assert_eq!(e.kind(), Kind::UnknownTopic);
         assert!(e.to_string().contains("no topic matches 'x*'"), "{e}");
-        // Who names topics only needs no list.
+        // A list of topics is needed only for globs.
         let never = || Err(Error::new(Kind::Io, "asked"));
         let named = Selection::parse(&["a", "b:1"]).expect("parsed");
         assert_eq!(text(&named.resolve_all(never).expect("resolved")), "a b:1");

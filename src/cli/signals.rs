@@ -1,7 +1,8 @@
-//! Signals: the first asks to stop, the second ends at once; Ctrl-Z waits until no lock is held.
+//! Signals: the first asks to stop, the second ends at once; Ctrl-Z takes effect once no lock is
+//! held.
 //!
-//! A job that has nothing of its own to bring to an end is ended by the first signal, wherever its
-//! loops are, as soon as no lock is held ([`Signals::end_by_first`]).
+//! If a job needs no orderly end, the first signal ends it as soon as no lock is held, wherever the
+//! program is ([`Signals::end_by_first`]).
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,12 +15,12 @@ use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
 
 use crate::client::stores;
 
-/// A write that takes so long after a signal asked to stop is one that nobody reads.
+/// A write that takes this long after a signal asked to stop has no active reader.
 const STUCK: Duration = Duration::from_millis(200);
-/// How long a job that the first signal ends may take to see it and say so.
+/// How long a job that the first signal ends may take to report this.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What has been asked by signals.
+/// What signals have asked for.
 #[derive(Debug)]
 pub struct Signals {
     which: Arc<AtomicUsize>,
@@ -29,23 +30,23 @@ pub struct Signals {
     wake_by: Option<Arc<UnixStream>>,
 }
 
-/// Raised once a signal asked to stop.
+/// Is raised once a signal asks to stop.
 #[derive(Debug, Clone)]
 pub struct StopFlag(Arc<AtomicUsize>);
 
 impl StopFlag {
-    /// Whether it is raised.
+    /// Whether the flag is raised.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed) != 0
     }
 }
 
-/// Writes that may block for as long as a reader likes: a signal does not wait for them.
+/// Writes that may block as long as the reader does not read: a signal does not wait for them.
 #[derive(Debug, Clone, Default)]
 pub struct Writes(Arc<AtomicU64>);
 
 impl Writes {
-    /// Makes such a write.
+    /// Performs such a write.
     pub fn make<T>(&self, write: impl FnOnce() -> T) -> T {
         self.0.fetch_add(1, Ordering::Relaxed);
         let outcome = write();
@@ -53,7 +54,7 @@ impl Writes {
         outcome
     }
 
-    /// Ends this process by that signal, should a write get stuck from now on.
+    /// Ends this process by that signal if a write blocks from now on.
     fn die_if_stuck(&self, signal: i32) {
         let mut last = None;
         loop {
@@ -68,11 +69,11 @@ impl Writes {
 }
 
 impl Signals {
-    /// Takes over INT, TERM, HUP, TSTP and XFSZ. What was ignored when the process began stays
-    /// so: `nohup`, and `&` in a script, mean it.
+    /// Handles INT, TERM, HUP, TSTP and XFSZ. Signals that were ignored when the process began stay
+    /// ignored, as `nohup` and `&` in a script intend.
     ///
     /// # Errors
-    /// The system's, when it refuses.
+    /// The system's.
     pub fn install() -> io::Result<Self> {
         let which = Arc::new(AtomicUsize::new(0));
         let second = Arc::new(AtomicBool::new(false));
@@ -84,13 +85,14 @@ impl Signals {
             .into_iter()
             .filter(|s| !ignored.has(*s))
         {
-            // In this order: the first signal finds the flag down, and only then raises it.
+            // The order matters: the first signal finds the flag down, and only then raises it.
             signal_hook::flag::register_conditional_default(signal, Arc::clone(&second))?;
             signal_hook::flag::register(signal, Arc::clone(&second))?;
             signal_hook::flag::register_usize(signal, Arc::clone(&which), signal as usize)?;
             signal_hook::low_level::pipe::register(signal, wake_by.try_clone()?)?;
         }
-        // A file that would grow past a limit is an error of that write, not the process's end.
+        // A file that would grow past a limit is an error of that write; it must not end the
+        // process.
         signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         let writes = Writes::default();
         let end_by_first = Arc::new(AtomicBool::new(false));
@@ -117,22 +119,22 @@ impl Signals {
         }
     }
 
-    /// From now on the first signal ends this process, or does no more, once no lock is held: what
-    /// it was about to do, anyone may find half done, and a killed process leaves the same.
+    /// `ends`: from now on, the first signal ends this process as soon as no lock is held. Work
+    /// that is interrupted is left as a killed process would leave it.
     pub fn end_by_first(&self, ends: bool) {
         self.end_by_first.store(ends, Ordering::SeqCst);
         if let Some(signal) = self.stopping().filter(|_| ends) {
-            // The thread that watches has passed it by, perhaps.
+            // The watching thread may have handled the signal before `ends` was set.
             stores::while_unlocked(|| Signals::die(signal));
         }
     }
 
-    /// Readable once a signal asked to stop.
+    /// Readable once a signal has asked to stop.
     pub fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         self.wake.as_ref().map(AsFd::as_fd)
     }
 
-    /// Raised once a signal asked to stop.
+    /// A flag that is raised once a signal asks to stop.
     pub fn stop_flag(&self) -> StopFlag {
         StopFlag(Arc::clone(&self.which))
     }
@@ -147,13 +149,13 @@ impl Signals {
         let wake_by = self.wake_by.clone();
         move || {
             if let Some(wake_by) = &wake_by {
-                // A full socket wakes as well.
+                // A full socket is readable too.
                 let _ = (&**wake_by).write(&[1]);
             }
         }
     }
 
-    /// Takes what made [`Signals::wake_fd`] readable. Who stops is told by [`Signals::stopping`].
+    /// Makes [`Signals::wake_fd`] unreadable again; [`Signals::stopping`] says whether to stop.
     pub fn drain(&self) {
         let mut drained = [0; 64];
         if let Some(wake) = &self.wake {
@@ -161,7 +163,7 @@ impl Signals {
         }
     }
 
-    /// Ends this process by that signal, so that a shell's loop ends with it.
+    /// Ends this process by that signal, so that a shell's loop ends too.
     pub fn die(signal: i32) {
         // If the system refuses, the caller's exit status says the same.
         let _ = signal_hook::low_level::emulate_default_handler(signal);
@@ -178,7 +180,7 @@ impl SignalSet {
     }
 }
 
-/// The signals that this process was told to ignore; none where the system does not say.
+/// The signals that this process was started with as ignored; none if the system does not say.
 fn ignored_at_start() -> SignalSet {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse_ignored(&status)
@@ -193,8 +195,8 @@ fn parse_ignored(status: &str) -> SignalSet {
     SignalSet(u64::from_str_radix(digits.trim(), 16).unwrap_or(0))
 }
 
-/// Does on a thread of its own what a handler cannot. A process that is stopped keeps its locks, and
-/// everyone else waits for it; one that is blocked in a write does not see that it is to end.
+/// Does on a thread what a signal handler cannot. A suspended process would keep its locks and
+/// block all others; a process that is blocked in a write would not notice that it should end.
 fn watch(
     watched: &[i32],
     writes: Writes,
@@ -216,7 +218,7 @@ fn watch(
     std::thread::Builder::new()
         .name("stop".to_owned())
         .spawn(move || {
-            // One that came before this looked.
+            // A signal that came before this thread started.
             let early = which.load(Ordering::Relaxed);
             if early != 0 {
                 end(early as i32);

@@ -1,11 +1,12 @@
 //! Standard output: the one way that data leaves a tool.
 //!
-//! 1. A signal waits for no reader: a write that stands still after one ends the process by it
-//!    (`Writes`), or is given up where the caller still has something to bring to an end.
-//! 2. A reader that goes away has seen enough: what is printed from then on counts as written, and the
-//!    run goes on to its own exit status. Who only prints, and much, looks at [`Stdout::is_unread`].
-//! 3. What was closed is `/dev/null`, open for reading and writing: the standard library puts that in
-//!    its place. Who throws output away opens it for writing only.
+//! 1. A signal waits for no reader: a write that is blocked after a signal ends the process
+//!    (`Writes`), or is given up if the caller needs an orderly end.
+//! 2. A reader that goes away needs no more output: everything printed from then on counts as
+//!    written, and the run goes on to its own exit status. A command that prints much checks
+//!    [`Stdout::is_unread`].
+//! 3. A closed standard output is `/dev/null`, open for reading and writing: the standard library
+//!    opens it. Users that discard output open `/dev/null` for writing only.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -19,9 +20,9 @@ use rustix::io::Errno;
 use super::signals::{StopFlag, Writes};
 use crate::error::{Error, Result};
 
-/// What a pipe that says it has room takes without blocking (PIPE_BUF).
+/// The most bytes that a pipe takes without blocking once poll reports room (PIPE_BUF).
 const PAGE_BYTES: usize = 4096;
-/// How long room is waited for between two looks at what else happened.
+/// The longest wait for room before other conditions are checked again.
 const POLL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 200_000_000,
@@ -39,7 +40,7 @@ pub struct Stdout {
 }
 
 impl Stdout {
-    /// For a run whose signals watch over such `writes`.
+    /// For a run whose signals watch such `writes`.
     pub fn new(writes: Writes) -> Self {
         Stdout {
             writes,
@@ -81,25 +82,26 @@ impl Write for Stdout {
     }
 }
 
-/// That it could not be written to.
+/// The error for a failed write.
 pub fn failed(e: io::Error) -> Error {
     let is_io = e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
     let error = Error::io("write to", "standard output", e);
     if is_io && kind() == Kind::Device {
-        // A terminal that was closed, or whose line went down, fails so; no disk is meant.
+        // A terminal that was closed or disconnected fails with this error; it does not concern a
+        // disk.
         return error.cure("the terminal is gone: run it again in another one, or into a file");
     }
     error
 }
 
-/// What standard output is, as far as it matters who takes what is written.
+/// The type of standard output, as far as it decides when output counts as taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Closed when this process began.
     Closed,
-    /// A pipe: how much its reader took is known.
+    /// A pipe: it is known how much the reader took.
     Pipe,
-    /// A socket: how much its peer took is not.
+    /// A socket: it is unknown how much the peer took.
     Socket,
     /// A file on a disk.
     File,
@@ -107,7 +109,7 @@ pub enum Kind {
     Device,
 }
 
-/// What standard output is.
+/// The type of standard output.
 pub fn kind() -> Kind {
     let stdout = io::stdout();
     let Ok(stat) = rustix::fs::fstat(&stdout) else {
@@ -133,14 +135,14 @@ pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Columns and rows, where it is a terminal that knows them.
+/// Columns and rows, if it is a terminal that knows them.
 pub fn size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     Some((size.ws_col, size.ws_row))
 }
 
-/// Bytes in the pipe that its reader has not taken; `None` if it is no pipe. Linux answers this on
-/// the write end, even after the reader is gone.
+/// Bytes in the pipe that its reader has not taken; `None` if it is not a pipe. Linux answers this
+/// on the write end, even after the reader is gone.
 pub fn unread() -> Option<u64> {
     if kind() != Kind::Pipe {
         return None;
@@ -148,8 +150,8 @@ pub fn unread() -> Option<u64> {
     rustix::io::ioctl_fionread(io::stdout()).ok()
 }
 
-/// Whether it is a pipe or a socket whose reader is gone: who writes seldom would learn it late, or
-/// never.
+/// Whether it is a pipe or a socket whose reader is gone. A process that writes seldom would
+/// otherwise notice this late or never.
 pub fn reader_is_gone() -> bool {
     if !matches!(kind(), Kind::Pipe | Kind::Socket) {
         return false;
@@ -162,7 +164,7 @@ pub fn reader_is_gone() -> bool {
             .any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }
 
-/// Writes past the standard library's line buffer; `gone` counts the bytes that were written.
+/// Writes without the standard library's line buffer; `gone` counts the written bytes.
 pub fn write_all(mut bytes: &[u8], gone: &AtomicU64) -> io::Result<()> {
     while !bytes.is_empty() {
         let written = write_some(bytes)?;
@@ -179,7 +181,7 @@ fn write_some(bytes: &[u8]) -> io::Result<usize> {
             Ok(0) if !bytes.is_empty() => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => return Ok(written),
             Err(Errno::INTR) => {}
-            // Another process that shares it made it so.
+            // Another process that shares the output made it non-blocking.
             Err(Errno::AGAIN) => {
                 wait_writable()?;
             }
@@ -188,8 +190,8 @@ fn write_some(bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// The same without ever blocking in a write, in pages; `Interrupted` once `stop` is raised and there
-/// is no room. `ends` are where records end, ascending: pages end with them where they can.
+/// The same, page by page, so that no write blocks; `Interrupted` if `stop` is raised and there is
+/// no room. `ends` are the ends of the records, ascending: a page ends with a record if possible.
 pub fn write_in_pages(
     bytes: &[u8],
     ends: &[usize],
@@ -210,7 +212,7 @@ pub fn write_in_pages(
     Ok(())
 }
 
-/// Where a page that begins at `at` ends: with the last record that ends in it, if one does.
+/// Where a page that begins at `at` ends: with the last record that ends in it, if there is one.
 fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
     let most = len.min(at + PAGE_BYTES);
     let fit = ends.partition_point(|end| *end <= most);
@@ -220,7 +222,7 @@ fn page_end(at: usize, len: usize, ends: &[usize]) -> usize {
     }
 }
 
-/// Waits for a while; whether there is room, or an error that the write will tell.
+/// Waits for a while; returns whether there is room, or an error that the write will report.
 fn wait_writable() -> io::Result<bool> {
     let stdout = io::stdout();
     let mut fds = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::OUT)];

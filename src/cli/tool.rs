@@ -1,4 +1,4 @@
-//! A tool: its options, its name and what it does.
+//! A tool: its name, its options, and its run.
 
 use std::ffi::OsString;
 
@@ -8,17 +8,17 @@ use super::rules::Rule;
 use crate::cli::{common, exit};
 use crate::error::Result;
 
-/// One of the tools: its arguments, and what it does.
+/// One of the tools: its arguments, and its run.
 pub trait Tool: clap::Parser {
     /// Its name.
     const NAME: &'static str;
 
-    /// The exit status when clap refuses these arguments.
+    /// The exit status if clap refuses these arguments.
     fn usage_status(_args: &[OsString]) -> u8 {
         exit::USAGE
     }
 
-    /// What holds between its arguments beside what clap is told.
+    /// The rules between its arguments, besides those that clap knows.
     fn rules() -> &'static [Rule] {
         &[]
     }
@@ -26,15 +26,15 @@ pub trait Tool: clap::Parser {
     /// The options that every tool has.
     fn common(&self) -> &common::Common;
 
-    /// Does it.
+    /// Runs the tool.
     ///
     /// # Errors
-    /// What ended it; the exit status follows from its kind.
+    /// The run ended with this error; the exit status follows from its kind.
     fn run(self, env: &mut Env) -> Result<Outcome>;
 }
 
-/// Lets the value of every option begin with a dash, as with getopt. Names that stand by
-/// themselves may not: there a mistyped option would pass for a name.
+/// Lets the value of every option begin with a dash, as with getopt. Positional arguments may not:
+/// a mistyped option would pass for a name there.
 pub(crate) fn dashed_values(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {

@@ -1,4 +1,4 @@
-//! Options whose values are few: clap's view of the types that list them, each beside its names. Parsers,
+//! Options with few possible values: for clap, the types list them with their names. Parsers,
 //! errors, help, completions and `--help-json` all take them from here.
 
 use clap::ValueEnum;
@@ -84,7 +84,7 @@ fn value(name: &'static str, help: &'static str) -> PossibleValue {
 mod tests {
     use super::*;
 
-    /// What clap takes is what the type's own parser takes, in any spelling.
+    /// clap accepts what the type's own parser accepts, in any spelling.
     #[test]
     fn each_name_is_taken_by_both_parsers() {
         fn check<T: ValueEnum + PartialEq + std::fmt::Debug>(

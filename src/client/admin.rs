@@ -1,4 +1,4 @@
-//! Topics: made, listed, described, changed, verified, repaired, deleted.
+//! Administration of topics: create, list, describe, alter, verify, repair, delete.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub struct Admin {
     timeout: Duration,
 }
 
-/// A topic, as of one look.
+/// A topic's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicDescription {
     /// Its name.
@@ -35,31 +35,31 @@ pub struct TopicDescription {
     pub partitions: Vec<PartitionDescription>,
 }
 
-/// A partition, as of one look.
+/// A partition's state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionDescription {
     /// Its number.
     pub partition: PartitionId,
-    /// Who leads it.
+    /// The broker that leads it.
     pub leader: BrokerId,
-    /// In which epoch.
+    /// The leader's epoch.
     pub leader_epoch: LeaderEpoch,
-    /// Who holds a replica.
+    /// The brokers that hold a replica.
     pub replicas: Vec<BrokerId>,
-    /// Who of them is in sync.
+    /// The brokers whose replicas are in sync.
     pub isr: Vec<BrokerId>,
     /// What the log holds; `None` where it cannot be read.
     pub log: Option<LogDescription>,
     /// Why it is offline, if it is.
     pub offline: Option<partition::Offline>,
-    /// Who leads it where everybody can.
+    /// The broker that leads when every replica could.
     pub preferred_leader: BrokerId,
-    /// How far the followers are, in the order of the replicas.
+    /// How far the followers have copied, in the order of the replicas.
     pub followers: Vec<FollowerDescription>,
 }
 
 impl PartitionDescription {
-    /// Whether nobody can use it: its leader is offline, or its log cannot be read.
+    /// Whether the partition is unusable: its leader is offline, or its log cannot be read.
     pub fn is_offline(&self) -> bool {
         self.offline.is_some() || self.log.is_none()
     }
@@ -75,7 +75,7 @@ impl PartitionDescription {
 pub struct LogDescription {
     /// First offset.
     pub log_start_offset: Offset,
-    /// What a consumer may read up to.
+    /// Consumers read the records below it.
     pub high_watermark: Offset,
     /// The next offset to be written.
     pub log_end_offset: Offset,
@@ -84,7 +84,7 @@ pub struct LogDescription {
 }
 
 impl Admin {
-    /// For a store; `timeout` bounds each wait for a lock.
+    /// Administers a store; `timeout` bounds each wait for a lock.
     pub fn new(store: &Arc<StoreDir>, timeout: Duration) -> Self {
         Admin {
             store: Arc::clone(store),
@@ -97,7 +97,7 @@ impl Admin {
         &self.store
     }
 
-    /// How long each wait for a lock may be.
+    /// The bound of each wait for a lock.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -140,7 +140,7 @@ impl Admin {
         topic_file::list(&self.store)
     }
 
-    /// A topic's metadata alone: no partition is looked at.
+    /// A topic's metadata alone: no replica is opened.
     pub fn metadata(&self, name: &TopicName) -> Result<Arc<TopicMeta>> {
         topic_file::read(&self.store, name).map(|(meta, _)| meta)
     }
@@ -149,12 +149,13 @@ impl Admin {
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`], `Damaged` (the topic file); a partition that cannot be read
-    /// has no log in what comes back.
+    /// has no log in the result.
     pub fn describe(&self, name: &TopicName) -> Result<TopicDescription> {
         self.describe_read(&*self.metadata(name)?, |_| true)
     }
 
-    /// As [`Admin::describe`], of a topic file that was read, and of those partitions only.
+    /// As [`Admin::describe`], of a topic file that the caller has read, and of these partitions
+    /// only.
     ///
     /// # Errors
     /// `Damaged`.
@@ -199,11 +200,12 @@ impl Admin {
         })
     }
 
-    /// Replica directories that no topic counts on and nobody deleted: their topic file may have
-    /// been lost. Of all brokers but those whose log directory is not there now.
+    /// Strays of all brokers: replica directories that no topic lists and that no deletion proof
+    /// covers. Their topic file may have been lost. A broker whose log directory is missing is left
+    /// out.
     ///
     /// # Errors
-    /// If no broker's can be looked at.
+    /// If no broker's log directory can be read.
     pub fn strays(&self) -> Result<Vec<lifecycle::Stray>> {
         let mut found = Vec::new();
         let (mut observed, mut failed) = (false, None);

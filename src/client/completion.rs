@@ -1,6 +1,6 @@
-//! The outcome of one batch, for those that wait for its records: threads, and tasks by their wakers.
+//! The outcome of one batch, for the threads and tasks that wait for its records.
 //!
-//! A batch is acknowledged as a whole, or in parts where it had to be split. A part that is not
+//! A batch is acknowledged as a whole, or in parts if it had to be split. A part that is not
 //! acknowledged when the delivery ends has failed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,21 +14,21 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::types::TopicName;
 
-/// What becomes of one batch. Made when the batch is begun.
+/// The outcome of one batch. It is created when the batch is begun.
 #[derive(Debug)]
 pub struct Completion {
     of: Arc<CompletionOf>,
-    /// Somebody waits for it, or did.
+    /// A caller waits for it, or did.
     is_awaited: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-/// What all batches of a producer have in common.
+/// What all batches of a producer share.
 #[derive(Debug)]
 pub(super) struct CompletionOf {
     pub topic: TopicName,
-    /// How long a wait may be where the caller does not say.
+    /// The timeout of a wait for which the caller gives none.
     pub timeout: Duration,
     pub appender: Arc<AppenderWaker>,
     pub clock: Arc<dyn Clock>,
@@ -36,17 +36,17 @@ pub(super) struct CompletionOf {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The acknowledged parts. Nearly always one.
+    /// The acknowledged parts: nearly always one.
     first: Option<Receipt>,
     more: Vec<Receipt>,
     failure: Option<Error>,
     wakers: Vec<Waker>,
-    /// Threads that wait: without any, nobody needs to be reported.
+    /// How many threads wait: if none does, a change needs no notification.
     waiting: usize,
 }
 
 impl State {
-    /// The outcome of the record with that number among those of its partition.
+    /// The outcome of a record by its sequence number within the partition.
     fn outcome(&self, sequence: u64) -> Option<Result<Receipt>> {
         let has = |receipt: &&Receipt| {
             sequence
@@ -77,22 +77,23 @@ impl Completion {
         &self.of.topic
     }
 
-    /// How long a wait may be where the caller does not say.
+    /// The timeout of a wait for which the caller gives none.
     pub fn timeout(&self) -> Duration {
         self.of.timeout
     }
 
-    /// The time of the producer's clock: for waits for several batches.
+    /// The time of the producer's clock, for callers that wait for several batches.
     pub fn now(&self) -> Duration {
         self.of.clock.monotonic()
     }
 
-    /// Whether somebody waits for the batch, or did.
+    /// Whether a caller waits for the batch, or did.
     pub(super) fn is_awaited(&self) -> bool {
         self.is_awaited.load(Ordering::SeqCst)
     }
 
-    /// Somebody waits: the appending thread does not let the batch fill for longer than it has to.
+    /// Notes that a caller waits: the appending thread then lets the batch fill no longer than it
+    /// must.
     fn set_awaited(&self) {
         if !self.is_awaited.swap(true, Ordering::SeqCst) {
             self.of.appender.awaited();
@@ -100,7 +101,7 @@ impl Completion {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is one assignment: a panic elsewhere leaves the state whole.
+        // Each change is one assignment: a panic in another thread leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,7 +113,7 @@ impl Completion {
         });
     }
 
-    /// What is not acknowledged by now never will be.
+    /// The delivery has ended: the parts that are not acknowledged have failed.
     pub(super) fn fail(&self, error: &Error) {
         self.change(|state| {
             state.failure.get_or_insert_with(|| error.clone());
@@ -131,7 +132,7 @@ impl Completion {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Waits for the outcome of a record, up to `timeout`. `None`: not known yet.
+    /// Waits for the outcome of a record, up to `timeout`. `None`: it is not known yet.
     pub fn wait(&self, sequence: u64, timeout: Duration) -> Option<Result<Receipt>> {
         let mut state = self.lock();
         if let Some(outcome) = state.outcome(sequence) {
@@ -148,7 +149,7 @@ impl Completion {
         state.outcome(sequence)
     }
 
-    /// The outcome of a record, or a promise to wake the task.
+    /// The outcome of a record; while it is not known, the task is registered to be woken.
     pub fn poll(&self, sequence: u64, context: &Context<'_>) -> Poll<Result<Receipt>> {
         let mut state = self.lock();
         if let Some(outcome) = state.outcome(sequence) {

@@ -1,11 +1,11 @@
-//! The consumer: reads assigned partitions in turn, each in order, from a place up to an end.
+//! The consumer: reads assigned partitions in turn, each in order, from a start to an end.
 //!
 //! 1. Records of one partition come in order, none twice, none skipped, none at or above the high
 //!    watermark.
-//! 2. With several partitions each has its turn: a busy one does not starve the rest.
-//! 3. A wait cannot miss a publication: the watch stands before the page is read.
-//! 4. No more partitions are open than a third of this process's descriptors allow. The others are
-//!    closed, and opened again when it is their turn and something may be there.
+//! 2. Partitions are read in turn: a busy one does not starve the others.
+//! 3. A wait cannot miss a publication: the watch is set up before the state page is read.
+//! 4. At most a third of this process's descriptors is used for open partitions. The others are
+//!    closed, and opened again in their turn when they may have records.
 
 mod assigned_partition;
 mod fetched;
@@ -28,10 +28,11 @@ use fetched::end_of;
 
 pub use fetched::{BatchInfo, Fetched};
 
-/// Between two looks while a partition cannot be read.
+/// Interval of the retries while a partition cannot be read.
 const FAILED_POLL: Duration = Duration::from_millis(20);
 
-/// What a partition that is open takes: directory, page, segment, and an index while it is sought in.
+/// Descriptors of an open partition: directory, state page, segment, and an index while it is
+/// searched.
 const PARTITION_DESCRIPTORS: usize = 4;
 
 /// Reads partitions.
@@ -43,7 +44,8 @@ pub struct Consumer {
     /// Where in `assigned_all` each partition is.
     places: HashMap<TopicPartition, usize>,
     next: usize,
-    /// How many lanes are open, how many may be, and where one to be closed is looked for next.
+    /// How many partitions are open, how many may be, and where the search for one to close goes
+    /// on.
     open: usize,
     open_max: usize,
     _descriptors: DescriptorShare,
@@ -51,18 +53,18 @@ pub struct Consumer {
     watcher: Option<Box<dyn Watcher>>,
     watched: HashMap<WatchId, TopicPartition>,
     dirs: Vec<WatchId>,
-    /// Topic files may have changed: leadership may have moved.
+    /// Topic files may have changed, and with them the leaders.
     stale: bool,
     failed_at: Option<TopicPartition>,
 }
 
 impl Consumer {
-    /// A consumer with nothing assigned yet. It reads from leaders.
+    /// A consumer without partitions, which reads from leaders.
     pub fn new(store: &Arc<StoreDir>) -> Self {
         Consumer::reading_from(store, ReadFrom::Leader)
     }
 
-    /// A consumer with nothing assigned yet, which reads these replicas.
+    /// A consumer without partitions, which reads the replicas that `read_from` chooses.
     pub fn reading_from(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
         let open_max = (descriptors_max() / 3 / PARTITION_DESCRIPTORS).max(1);
         Consumer {
@@ -83,8 +85,8 @@ impl Consumer {
         }
     }
 
-    /// Assigns a partition: reads from `from` (included) up to `until` (not included; `None`: on
-    /// and on). One that is assigned already is read from there on, once.
+    /// Assigns a partition: reads from `from` (included) up to `until` (not included; `None`:
+    /// without end). If the partition is assigned already, it continues at `from`.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`], also if `from` is a [`Position`] in another topic of that name;
@@ -105,12 +107,12 @@ impl Consumer {
     /// Opens a partition at the replica that this consumer reads.
     ///
     /// # Errors
-    /// As [`open_reader`]; [`Kind::BrokerState`] if the broker to be read from holds no replica.
+    /// As [`open_reader`]; [`Kind::BrokerState`] if the chosen broker holds no replica.
     pub fn open_reader(&self, tp: &TopicPartition) -> Result<PartitionReader> {
         self.chooser.open(tp)
     }
 
-    /// Assigns a partition whose reader is open already, in the place of what it was assigned as before.
+    /// Assigns a partition whose reader is open already, and replaces its earlier assignment.
     pub fn assign_reader(&mut self, reader: PartitionReader, from: Offset, until: Option<Offset>) {
         let mut assigned = AssignedPartition::new(reader, from, until);
         self.unassign(&assigned.tp);
@@ -127,7 +129,7 @@ impl Consumer {
         self.assigned_all.push(assigned);
     }
 
-    /// Takes a partition away; where it was read up to.
+    /// Removes a partition; returns the position up to which it was read.
     pub fn unassign(&mut self, tp: &TopicPartition) -> Option<Offset> {
         let at = self.places.remove(tp)?;
         let assigned = self.assigned_all.swap_remove(at);
@@ -158,8 +160,8 @@ impl Consumer {
         self.assigned(tp).map(|assigned| assigned.position)
     }
 
-    /// The partitions with the place that is read next in each. Who keeps one can go on there later,
-    /// and is told if the topic is another by then.
+    /// The partitions and the next position of each. A caller that stores a position can continue
+    /// there later; it gets an error if the topic was created again meanwhile.
     pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {
         self.assigned_all
             .iter()
@@ -171,8 +173,8 @@ impl Consumer {
         self.assigned_all.iter().all(AssignedPartition::is_done)
     }
 
-    /// Whether an assigned partition's topic was deleted: the topic file says so, before any
-    /// directory goes.
+    /// Whether an assigned partition's topic was deleted, by the topic file: that changes before
+    /// any directory is removed.
     pub fn is_deleted(&self, tp: &TopicPartition) -> bool {
         let Some(assigned) = self.assigned(tp) else {
             return false;
@@ -187,9 +189,8 @@ impl Consumer {
         self.assigned_all.is_empty()
     }
 
-    /// The next batches of the next partition that has some, about `bytes_max` bytes, in `buf`
-    /// (its memory is used again); `None` if every partition was read up to its high watermark or
-    /// end.
+    /// The next batches of the next partition that has some, about `bytes_max` bytes, in `buf` (its
+    /// memory is reused); `None` if every partition was read up to its high watermark or end.
     ///
     /// # Errors
     /// [`Kind::Damaged`], [`Kind::OffsetOutOfRange`], [`Kind::UnknownTopic`] (deleted meanwhile).
@@ -219,7 +220,7 @@ impl Consumer {
         Ok(None)
     }
 
-    /// As [`Consumer::fetch`], of one partition; whose turn is next stays as it is.
+    /// As [`Consumer::fetch`], of one partition; the turn of the others does not change.
     ///
     /// # Errors
     /// As there.
@@ -240,7 +241,7 @@ impl Consumer {
         self.failed_at.as_ref()
     }
 
-    /// Makes it that partition's turn.
+    /// Makes this partition the next in turn.
     pub fn begin_with(&mut self, tp: &TopicPartition) {
         if let Some(at) = self.places.get(tp) {
             self.next = *at;
@@ -265,7 +266,7 @@ impl Consumer {
             (Err(e), _) => Err(e),
             (Ok(()), None) => return Ok(None),
             (Ok(()), Some(reader)) => match reader.read(from, bytes_max, buf) {
-                // Another replica may be the one to read by now, or will be in a moment.
+                // Another replica may have to be read now, or in a moment.
                 Err(e) => match self.chooser.follow(reader) {
                     Ok(true) => {
                         rewatch(&mut self.watcher, &mut self.watched, assigned);
@@ -298,7 +299,7 @@ impl Consumer {
             }
             return Ok(None);
         }
-        // A reader that is always busy never waits, so it would not hear of a change otherwise.
+        // A reader that is always busy never waits, and the watch is only evaluated in a wait.
         self.stale |= !assigned.topic().is_current().unwrap_or(false);
         let (end, compressed) = end_of(buf, from);
         let until = assigned.until.map_or(end, |until| until.min(end));
@@ -350,7 +351,7 @@ impl Consumer {
         {
             return Ok(());
         }
-        // Whoever was open for longest goes: the hand goes round, and stops at the next.
+        // The partition that has been open for longest is closed (clock algorithm).
         for _ in 0..self.assigned_all.len() {
             if self.open < self.open_max {
                 break;
@@ -367,8 +368,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads from who leads now. A new leader's high watermark may be below what was read: it is
-    /// waited for.
+    /// Switches to the present leaders. A new leader's high watermark may be below the position:
+    /// the consumer then waits for it.
     fn follow_leaderships(&mut self) -> Result<()> {
         for assigned in &mut self.assigned_all {
             let Some(reader) = assigned.reader() else {
@@ -380,8 +381,8 @@ impl Consumer {
             match self.chooser.follow(reader) {
                 Ok(true) => rewatch(&mut self.watcher, &mut self.watched, assigned),
                 Ok(false) => {}
-                // Its directory may be another in a moment, and a topic file that is damaged be
-                // repaired; what is there can be read meanwhile.
+                // Its directory may be replaced in a moment, or a damaged topic file be repaired;
+                // the open replica stays readable meanwhile.
                 Err(e) if matches!(e.kind(), Kind::Fenced | Kind::Io | Kind::Damaged) => {
                     self.stale = true;
                 }
@@ -391,7 +392,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// When to fetch again though nothing changed: something cannot be read just now.
+    /// When to fetch again without a change: some partition cannot be read now.
     pub fn retry_in(&self) -> Option<Duration> {
         let failed = self
             .assigned_all
@@ -400,7 +401,7 @@ impl Consumer {
         failed.then_some(FAILED_POLL)
     }
 
-    /// Looks before the next fetch who leads now: for who does not [`Consumer::wait`].
+    /// Checks for new leaders before the next fetch, for a caller that does not [`Consumer::wait`].
     pub fn find_leaders(&mut self) {
         self.stale = true;
     }
@@ -422,14 +423,14 @@ impl Consumer {
         Ok(())
     }
 
-    /// Passes an assigned partition over from now on, or no longer. It stays where it is.
+    /// Pauses an assigned partition, or resumes it. Its position does not change.
     pub fn pause(&mut self, tp: &TopicPartition, is_paused: bool) {
         if let Some(assigned) = self.assigned_mut(tp) {
             assigned.is_paused = is_paused;
         }
     }
 
-    /// Whether a partition is passed over.
+    /// Whether any partition is paused.
     pub fn has_paused(&self) -> bool {
         self.assigned_all.iter().any(|assigned| assigned.is_paused)
     }
@@ -442,9 +443,9 @@ impl Consumer {
         }
     }
 
-    /// Waits until something may have been published, for up to `timeout`, or until `wake` is
-    /// readable. Call [`Consumer::fetch`] after it, whatever it says: a wait may end early. The
-    /// first call only sets up the watches, and returns at once.
+    /// Waits until records may have been published, for up to `timeout`, or until `wake` is
+    /// readable. Call [`Consumer::fetch`] after it in any case: a wait may end early. The first
+    /// call only sets up the watches, and returns at once.
     pub fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Wake> {
         if self.watcher.is_none() {
             let watcher = self.store.watcher();
@@ -489,7 +490,7 @@ impl Consumer {
         Ok(woken)
     }
 
-    /// Whether `wake` says that topics came, went or changed.
+    /// Whether `wake` says that topics were created, deleted or changed.
     pub fn topics_changed(&self, wake: &Wake) -> bool {
         match wake {
             Wake::Changed(ids) => ids.iter().any(|id| self.dirs.contains(id)),
@@ -507,14 +508,14 @@ fn watch(
     let Some(reader) = assigned.reader() else {
         return;
     };
-    // A watch that cannot be had is made up for by the wait's timeout.
+    // Without a watch, the wait's timeout bounds the delay.
     if let Ok(id) = watcher.add_file(&**reader.replica().dir(), PAGE_FILE) {
         watched.insert(id, assigned.tp.clone());
         assigned.watch = Some(id);
     }
 }
 
-/// Watches the page of the replica that is read now.
+/// Watches the state page of the replica that is read now.
 fn rewatch(
     watcher: &mut Option<Box<dyn Watcher>>,
     watched: &mut HashMap<WatchId, TopicPartition>,

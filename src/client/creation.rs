@@ -1,4 +1,4 @@
-//! Topics are made, and get partitions: where their replicas go.
+//! Creation of topics and partitions, and the placement of their replicas.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,25 +11,25 @@ use crate::store::topics::topic_file;
 use crate::store::{LogDir, PartitionMeta, TopicHandle, TopicMeta};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
 
-/// How a topic is to be made.
+/// What topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTopic {
     /// Its name.
     pub name: TopicName,
-    /// How many partitions and replicas, or which.
+    /// How many partitions and replicas, or an explicit assignment.
     pub replicas: NewReplicas,
     /// Configs set explicitly.
     pub configs: BTreeMap<String, String>,
 }
 
-/// Which replicas a topic is to have.
+/// The replicas of a new topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewReplicas {
     /// Placed over the live brokers and their racks.
     Placed {
         /// How many partitions, from 1.
         partitions: PartitionId,
-        /// How many replicas each, from 1. One needs no daemon.
+        /// How many replicas each, from 1. With one, no daemon is needed.
         replication_factor: usize,
     },
     /// The brokers of each partition, the preferred leader first.
@@ -37,7 +37,7 @@ pub enum NewReplicas {
 }
 
 impl NewTopic {
-    /// A topic of so many partitions with one replica each.
+    /// A topic of this many partitions with one replica each.
     pub fn new(name: TopicName, partitions: PartitionId) -> Self {
         NewTopic {
             name,
@@ -51,7 +51,7 @@ impl NewTopic {
 }
 
 impl Admin {
-    /// Makes a topic.
+    /// Creates a topic.
     ///
     /// # Errors
     /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`]; [`Kind::BrokerState`] for
@@ -97,7 +97,7 @@ impl Admin {
         }
     }
 
-    /// A topic that is opened, or made first if it is missing; whether it was made.
+    /// Opens a topic, or creates it if it is missing; returns whether it was created.
     ///
     /// # Errors
     /// As [`Admin::create_topic`].
@@ -118,26 +118,26 @@ impl Admin {
         }
         Err(Error::new(
             Kind::Busy,
-            format!("topic {} keeps coming and going", new.name),
+            format!("topic {} is created and deleted again and again", new.name),
         )
         .cure("other processes keep changing it: try again"))
     }
 
-    /// Gives a topic more partitions: so many in all, with as many replicas as those that have the
-    /// most.
+    /// Raises a topic's number of partitions to `partitions`. The new ones get as many replicas as
+    /// the existing partition that has the most.
     ///
     /// # Errors
-    /// [`Kind::Usage`] if that is not more than there are; [`Kind::BrokerState`] for more replicas
+    /// [`Kind::Usage`] if that is not more than now; [`Kind::BrokerState`] for more replicas
     /// than live brokers.
     pub fn add_partitions(&self, name: &TopicName, partitions: PartitionId) -> Result<TopicMeta> {
         let meta = self.metadata(name)?;
         self.add_partitions_to(&meta, partitions)
     }
 
-    /// As [`Admin::add_partitions`], to a topic as it was seen, and to no other of its name.
+    /// As [`Admin::add_partitions`], for the topic version that the caller has seen.
     ///
     /// # Errors
-    /// As there; [`Kind::Busy`] if it has changed, or is another one by now.
+    /// As there; [`Kind::Busy`] if the topic has changed, or was created again.
     pub fn add_partitions_to(
         &self,
         known: &TopicMeta,
@@ -147,7 +147,7 @@ impl Admin {
         lifecycle::add_partitions(self.store(), known, &assignment, self.timeout())
     }
 
-    /// Where [`Admin::add_partitions`] would put them now.
+    /// Where [`Admin::add_partitions`] would place the new partitions now.
     ///
     /// # Errors
     /// As there.
@@ -166,7 +166,7 @@ impl Admin {
                     meta.name
                 ),
             )
-            .cure("say a larger number with --partitions"));
+            .cure("give a larger number with --partitions"));
         }
         let brokers = candidates(self.store())?;
         let factors = meta
@@ -183,8 +183,8 @@ impl Admin {
         place(&brokers, wanted)
     }
 
-    /// Brokers that share a device and hold replicas of one partition: the loss of that device
-    /// loses them together. By device, sorted; a broker whose log directory cannot be looked at is
+    /// Brokers that share a device and hold replicas of one partition: if that device fails, these
+    /// replicas are lost together. Sorted by device; a broker whose log directory cannot be read is
     /// left out.
     pub fn sharing_devices(&self, meta: &TopicMeta) -> Vec<Vec<BrokerId>> {
         let mut devices = BTreeMap::new();
@@ -219,7 +219,7 @@ impl Admin {
     }
 }
 
-/// Refuses a replication factor that no broker could carry where there is no store yet.
+/// Refuses a replication factor that cannot be met where no store exists yet.
 ///
 /// # Errors
 /// As [`placement::check_factor`].
@@ -227,8 +227,8 @@ pub fn check_factor_alone(replication_factor: usize) -> Result<()> {
     placement::check_factor(&[EMBEDDED_BROKER], replication_factor)
 }
 
-/// Where the round begins for a new topic: by chance, so that topics of one partition do not all
-/// end up with one broker.
+/// The broker that the placement of a new topic begins with. It is random, so that the topics of
+/// one partition do not all go to one broker.
 fn any_start() -> Result<usize> {
     let [a, b, ..] = Uuid::random()?.0;
     Ok(usize::from(u16::from_le_bytes([a, b])))

@@ -23,10 +23,10 @@ use crate::types::{PartitionId, TopicName};
 use append::Appender;
 use shared::{EndGuard, Jobs, Shared, SyncQueue, Threads, enter, lock, spawn};
 
-/// Between two looks whether leadership moved under what is under way.
+/// Interval of the checks whether leadership of partitions with in-flight batches has changed.
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Descriptors that are kept for a partition: what is not used for long is closed.
+/// Descriptors that are kept open for a partition: those not used for long are closed.
 const DESCRIPTORS: usize = 4;
 
 /// The threads.
@@ -67,7 +67,7 @@ impl Delivery {
         })
     }
 
-    /// Waits for the threads; the failure, if there was one.
+    /// Waits for the threads; returns the failure, if there was one.
     pub fn join(&mut self) -> Option<Error> {
         let panicked = self
             .appender
@@ -91,7 +91,7 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
     loop {
         let polls_again = threads.waiter.is_some() && !shared.replicated.is_idle();
         if polls_again {
-            // Leadership may move under what is under way.
+            // Leadership may change under in-flight batches.
             resolve_moved(shared, &mut appending, &mut writers);
         }
         let job = match jobs.next(polls_again.then_some(MOVED_INTERVAL)) {
@@ -100,7 +100,8 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
             Err(RecvTimeoutError::Disconnected) => break,
         };
         shared.ledger.begun();
-        // After a failure the rest is taken and dropped, so that the sender does not block.
+        // After a failure the remaining batches are taken and dropped, so that the sender does not
+        // block.
         if shared.has_failed() {
             continue;
         }
@@ -124,7 +125,7 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
     }
     shared.replicated.close();
     for (partition, writer) in &mut writers {
-        // A topic that is gone has nothing to be synced.
+        // A deleted topic has nothing to sync.
         let _ = writer.observe();
         let configs = writer.configs();
         if configs.flush_messages == TopicConfigs::NEVER && configs.flush_ms == TopicConfigs::NEVER
@@ -158,7 +159,7 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
     }
 }
 
-/// Asks anew for what is under way where leadership moved.
+/// Resolves in-flight batches again where leadership has changed.
 fn resolve_moved(
     shared: &Shared,
     appending: &mut Appending,

@@ -1,18 +1,18 @@
-//! How far a partition's followers are.
+//! How far a partition's followers have copied.
 
 use crate::partition::{Replica, StatePage};
 use crate::store::{PartitionMeta, StoreDir, TopicMeta};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// A follower, as of one look.
+/// A follower's state at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerDescription {
     /// Its broker.
     pub broker: BrokerId,
-    /// The next offset that it will copy; `None` where its page cannot be read, or is of another
-    /// replica than the listed one.
+    /// The next offset that it will copy; `None` if its state page cannot be read, or belongs to
+    /// another replica than the listed one.
     pub log_end_offset: Option<Offset>,
-    /// How many offsets it is behind the leader; `None` where either end is unknown.
+    /// How many offsets it is behind the leader; `None` if either end is unknown.
     pub lag: Option<Offset>,
     /// Whether it is in sync.
     pub in_sync: bool,
@@ -32,7 +32,7 @@ pub(super) fn followers(
         .map(|replica| {
             let page = page_of(store, &tp, replica.broker)
                 .filter(|p| p.topic_id == topic.topic_id && p.replica_uuid == replica.uuid);
-            // A page of another boot tells only what is on disk.
+            // After a reboot, a state page is valid only for what is on disk.
             let own = page.map(|page| {
                 if page.boot_id == store.boot_id() {
                     page.tail.end

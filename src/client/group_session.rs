@@ -1,18 +1,18 @@
-//! Reading for a group: membership kept on a thread of its own, so that a reader that is slow to
-//! take the output, or a long-running command, keeps nobody else waiting.
+//! Reading for a group. A thread of its own keeps the membership, so that a reader that is slow to
+//! take the output, or a long-running command, does not delay the other members.
 //!
 //! ```text
-//! caller (reads, renders, writes out)        keeper (this module's thread)
+//! caller (reads, renders, writes out)        membership thread
 //!   take_orders()            <- Assign, Limit, Revoke, Finished, Failed
 //!   stopped(), moves(), idle() ->              commits, releases, takes over, watches the others
 //!   Delivery                 <- asked how far the output was taken
 //! ```
 //!
 //! 1. Where the group starts a partition is committed before its first record is handed out, so
-//!    that a successor starts there too.
-//! 2. Only what counts as delivered is committed, and only of partitions that are owned.
-//! 3. A partition that moves is given up after the caller stopped reading it and what was handed
-//!    out is delivered, or after [`GroupOptions::settle`].
+//!    that the next owner starts there too.
+//! 2. Only delivered records are committed, and only of owned partitions.
+//! 3. A partition that goes to another member is given up when the caller has stopped reading it
+//!    and all handed-out records are delivered, or after [`GroupOptions::settle`].
 //! 4. A committed offset that the log does not have is an error, never a silent jump.
 
 mod ends;
@@ -41,11 +41,11 @@ use orders::{CommitWhen, Delivery, End, Generation, Order};
 use shared::{EndKnownBy, Shared, Ticket, lock};
 pub use starts::Began;
 
-/// How long the caller waits for the keeper to see a change of the group.
+/// How long the caller waits for the membership thread to see a change of the group.
 const CONFIRM_MAX: Duration = Duration::from_secs(2);
 
-/// A member at work. Dropped, it leaves the group; what was delivered is committed then with
-/// [`CommitWhen::AfterWrite`] only.
+/// An active member. Dropping it leaves the group; it then commits what was delivered only with
+/// [`CommitWhen::AfterWrite`].
 #[must_use = "dropped, it leaves the group"]
 #[derive(Debug)]
 pub struct GroupSession {
@@ -53,12 +53,13 @@ pub struct GroupSession {
     when: CommitWhen,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Result<()>>>,
-    /// `group.json` as the caller last looked at it, open.
+    /// The `group.json` that the caller last read, open.
     confirmed: Mutex<Option<Arc<dyn File>>>,
 }
 
 impl GroupSession {
-    /// Joins the group and starts the keeper. `wake_caller` is called when there are orders.
+    /// Joins the group and starts the membership thread. That calls `wake_caller` when there are
+    /// orders.
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`] for a topic by name that is not there;
@@ -108,8 +109,8 @@ impl GroupSession {
         })
     }
 
-    /// Whether that assignment is to be given up: an order says so that was not taken yet, or that
-    /// the membership came to an end.
+    /// Whether the caller has to give up that assignment: an order that was not taken yet says so,
+    /// or the membership has ended.
     pub fn is_revoked(&self, generation: Generation) -> bool {
         lock(&self.shared.orders).iter().any(|order| match order {
             Order::Revoke(revoked, _) | Order::Lost(revoked, _) => *revoked == generation,
@@ -118,14 +119,15 @@ impl GroupSession {
         })
     }
 
-    /// Looks whether these partitions are still this member's: a process that was stopped may own
-    /// nothing any more when it wakes. One look-up where nothing changed; where they are another's
-    /// by now, it waits until the keeper's orders say so. `false`: orders came, or it is not known
-    /// whose they are; until it is, nothing of them may be handled.
+    /// Checks whether these partitions are still this member's: a process that was stopped may own
+    /// nothing any more when it resumes. The check is one file lookup while the group is unchanged.
+    /// If the partitions are another member's now, it waits until the membership thread's orders
+    /// say so. `false`: orders came, or the owner is unknown; until it is known, no record of these
+    /// partitions may be handled.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Unknown`] if the membership came to an end without a word.
-    #[must_use = "what is not confirmed may be another's"]
+    /// [`crate::error::Kind::Unknown`] if the membership ended without a reason.
+    #[must_use = "an unconfirmed partition may be another member's"]
     pub fn confirm<'a>(
         &self,
         mut partitions: impl Iterator<Item = &'a TopicPartition>,
@@ -164,43 +166,45 @@ impl GroupSession {
         Ok(!self.has_orders())
     }
 
-    /// Whether there are orders: cheap enough to be asked at each record.
+    /// Whether there are orders: cheap enough to call for each record.
     pub fn has_orders(&self) -> bool {
         self.shared.has_orders.load(Ordering::Acquire)
     }
 
-    /// How often to look for new records while the keeper waits for a lock or the disk and cannot
-    /// tell of them; `None`: it can.
+    /// How often to check for new records while the membership thread waits for a lock or the disk
+    /// and cannot report them; `None`: it can.
     pub fn busy_tick(&self) -> Option<Duration> {
         let micros = self.shared.busy_tick_us.load(Ordering::Acquire);
         (micros > 0).then(|| Duration::from_micros(u64::from(micros)))
     }
 
-    /// The orders so far.
+    /// Takes all orders so far.
     pub fn take_orders(&self) -> VecDeque<Order> {
         let mut orders = lock(&self.shared.orders);
         self.shared.has_orders.store(false, Ordering::Release);
         std::mem::take(&mut *orders)
     }
 
-    /// Those assignments are read no more, and all that was read of them was handed out.
+    /// The caller no longer reads these assignments, and has handed out everything that it read of
+    /// them.
     pub fn stopped(&self, generations: &[Generation]) {
         self.notify(|reported| reported.stopped.extend_from_slice(generations));
     }
 
-    /// That assignment cannot be read on: it stays this member's, and counts as done.
+    /// That assignment cannot be read further: it stays this member's, and counts as done.
     pub fn broken(&self, generation: Generation) {
         self.notify(|reported| reported.broken.push(generation));
     }
 
-    /// From now on only that assignment is worked on: others can be given up without a word. `None`:
-    /// no more; who calls so looks at the orders before it reads any.
+    /// From now on the caller works on that assignment only: others can be given up without its
+    /// answer. `None`: it works on no assignment alone any more; it then takes the orders before it
+    /// reads any assignment.
     pub fn works_on(&self, generation: Option<Generation>) {
         lock(&self.shared.reported).works_on = generation;
     }
 
-    /// From now on records are handed out, until [`GroupSession::idle`]: there will be something to
-    /// commit at each interval.
+    /// From now on records are handed out, until [`GroupSession::idle`]: each interval has
+    /// something to commit.
     pub fn moves(&self) {
         self.notify(|reported| reported.moving = Some(true));
     }
@@ -214,8 +218,8 @@ impl GroupSession {
         CommandFile::create(&seen.dir, seen.member)
     }
 
-    /// The process of a command that another member started for a partition of this one, and that
-    /// still runs: as [`group::running_command`].
+    /// The process of a command that another member started for a partition that this member owns
+    /// now, and that still runs: as [`group::running_command`].
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`].
@@ -224,7 +228,7 @@ impl GroupSession {
         group::running_command(&seen.dir, tp, seen.member)
     }
 
-    /// Everything there is was handed out: a good moment to commit.
+    /// All available records were handed out: a good moment to commit.
     pub fn idle(&self) {
         self.notify(|reported| {
             reported.idle = true;
@@ -232,14 +236,14 @@ impl GroupSession {
         });
     }
 
-    /// Commits what was delivered, and waits until that is done, whatever [`GroupOptions::commit`] says.
-    /// Any number of threads may call it.
+    /// Commits what was delivered, and waits for that, whatever [`GroupOptions::commit`] says. Any
+    /// number of threads may call it.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Rebalanced`] if partitions are another member's since the last such call
-    /// of which more was delivered than is committed: their new owner begins at what is committed. All
-    /// else is committed. [`crate::error::Kind::Fenced`], [`crate::error::Kind::Unknown`],
-    /// [`crate::error::Kind::DiskFull`].
+    /// [`crate::error::Kind::Rebalanced`] if partitions went to another member since the last such
+    /// call, and not all that was delivered of them is committed: their new owner begins at the
+    /// committed offset. All else is committed. [`crate::error::Kind::Fenced`],
+    /// [`crate::error::Kind::Unknown`], [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
         let ticket = Arc::new(Ticket::default());
         self.notify(|reported| reported.commits.push(Arc::clone(&ticket)));
@@ -261,7 +265,7 @@ impl GroupSession {
         }
     }
 
-    /// Something was handled: commits that, where [`GroupOptions::commit`] is
+    /// Records were handled: commits them if [`GroupOptions::commit`] is
     /// [`CommitWhen::AfterWrite`].
     ///
     /// # Errors
@@ -278,12 +282,12 @@ impl GroupSession {
         self.notify(|reported| reported.interrupted = true);
     }
 
-    /// Commits what was delivered, as `end` asks, and leaves the group. `interrupted` is asked
-    /// now and then while the output's reader is waited for.
+    /// Commits what was delivered, as `end` asks, and leaves the group. It calls `interrupted` now
+    /// and then while it waits for the output's reader.
     ///
     /// # Errors
-    /// As [`GroupSession::commit`]; or what had ended the membership before, if it was not handed
-    /// out as an order.
+    /// As [`GroupSession::commit`]; or the error that ended the membership before, if no order
+    /// reported it.
     pub fn end(mut self, end: End, interrupted: impl Fn() -> bool) -> Result<()> {
         self.notify(|reported| reported.ended = Some(end));
         let Some(thread) = self.thread.take() else {
@@ -318,7 +322,7 @@ impl Drop for GroupSession {
                 exits_0: false,
             });
         });
-        // What went wrong nobody can be told; the others find this member dead then.
+        // `drop` cannot return the error; the other members then find this member dead.
         let _ = thread.join();
     }
 }

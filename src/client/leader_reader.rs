@@ -1,4 +1,4 @@
-//! A reader of the partition that is led elsewhere in a moment, or now.
+//! A reader of a partition whose leader has changed, or changes in a moment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use crate::partition::{PartitionReader, first_reader};
 use crate::store::{Liveness, StoreDir};
 use crate::types::TopicPartition;
 
-/// Opens a partition for reading. What a dead process or another boot left is put in order first,
-/// where this user may write: unsynced records of a killed producer become readable by that.
+/// Opens a partition for reading. If a dead process or another boot left the replica unfinished,
+/// recovery runs first, where this user may write: the unsynced records of a killed producer become
+/// readable by that.
 ///
 /// # Errors
 /// [`Kind::UnknownTopic`], [`Kind::Damaged`], [`Kind::Io`].
@@ -19,7 +20,8 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
     if reader.knows_end()? {
         return Ok(reader);
     }
-    // Leadership has just moved: until the others are there, nobody knows where the records end.
+    // The leader has just changed: until the other replicas are there, the end of the records is
+    // unknown.
     let liveness = Liveness::new(store);
     let started = store.clock().monotonic();
     loop {
@@ -28,7 +30,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
         let anyone =
             others.into_iter().any(|id| liveness.is_alive(*id)) || liveness.controller_lives();
         if !anyone {
-            // Nobody comes: what is shown is what there is.
+            // No other replica comes: the reader shows what this one has.
             return Ok(reader);
         }
         if store.clock().monotonic().saturating_sub(started) >= END_TIMEOUT {
@@ -43,7 +45,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
         }
         store.clock().sleep(END_POLL_INTERVAL);
         match reader.follow_leadership() {
-            // Its directory may be another in a moment.
+            // Its directory may be replaced in a moment.
             Err(e) if e.kind() == Kind::Fenced => continue,
             followed => followed?,
         };
@@ -53,8 +55,8 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
     }
 }
 
-/// As [`open_reader`], but does not wait where leadership has just moved: the high watermark may be
-/// below one that was shown before.
+/// As [`open_reader`], but does not wait after a change of leader: the high watermark may be below
+/// one that was shown before.
 ///
 /// # Errors
 /// As [`open_reader`].

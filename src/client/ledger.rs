@@ -1,15 +1,15 @@
-//! What was handed on for delivery, and what of it is acknowledged.
+//! Which batches were handed to the delivery, and which records of them are acknowledged.
 //!
-//! 1. Each record has a number within its partition, in the order of sending. A [`Ticket`] names the
-//!    numbers of a batch, goes with it through the delivery, and is the only thing that a receipt
-//!    is made from: a receipt never says what another batch earned.
-//! 2. Receipts of a partition are given without a gap. A batch that failed gives its ticket back to
-//!    nobody, so nothing behind it is acknowledged, whatever the disk did with it.
-//! 3. Bytes that are handed on and not acknowledged are bounded, and so are receipts that wait to be
-//!    taken: beyond the bound the oldest are dropped, which leaves a gap to a program that does not
-//!    take them.
-//! 4. Each batch that was entered with a [`Completion`] gets an outcome: its receipts, or an error once
-//!    the delivery has ended.
+//! 1. Each record has a number within its partition, in the order of sending. A [`Ticket`] names
+//!    the numbers of a batch and goes with it through the delivery. A receipt is made from a ticket
+//!    only, so it never covers records of another batch.
+//! 2. Receipts of a partition are given without a gap. The ticket of a failed batch is never
+//!    returned, so nothing behind that batch is acknowledged, whatever reached the disk.
+//! 3. The bytes that are handed on and not acknowledged are bounded. So are the receipts that wait
+//!    to be taken: beyond the bound the oldest are dropped, and a program that does not take them
+//!    sees a gap.
+//! 4. Each batch that was entered with a [`Completion`] gets an outcome: its receipts, or an error
+//!    once the delivery has ended.
 
 #[cfg(test)]
 mod tests;
@@ -27,11 +27,11 @@ use crate::error::{Error, Kind};
 use crate::partition::Appended;
 use crate::types::PartitionId;
 
-/// Receipts that wait to be taken, at most. Beyond that the oldest go: some 4 MB.
+/// The most receipts that wait to be taken; beyond that the oldest are dropped: some 4 MB.
 const RECEIPTS_MAX: usize = 1 << 16;
 
-/// The numbers of the records of one batch. Neither copied nor made but by [`Ledger::enter`] and
-/// [`Ticket::split_off`].
+/// The numbers of the records of one batch. It cannot be copied; only [`Ledger::enter`] and
+/// [`Ticket::split_off`] make one.
 #[derive(Debug)]
 pub(super) struct Ticket {
     partition: PartitionId,
@@ -50,7 +50,7 @@ impl Ticket {
         self.count
     }
 
-    /// Keeps the first `count` records; the ticket of the rest.
+    /// Keeps the first `count` records; returns the ticket of the rest.
     pub fn split_off(&mut self, count: u64) -> Ticket {
         let count = count.min(self.count);
         let rest = Ticket {
@@ -63,7 +63,7 @@ impl Ticket {
     }
 }
 
-/// What is to be entered of a batch.
+/// What the ledger enters of a batch.
 #[derive(Debug, Clone)]
 pub(super) struct Batch {
     pub partition: PartitionId,
@@ -74,16 +74,16 @@ pub(super) struct Batch {
     pub bytes: usize,
     /// Bytes of all batches in the making, this one among them.
     pub building: usize,
-    /// For those that wait for its outcome.
+    /// For the callers that wait for its outcome.
     pub completion: Option<Arc<Completion>>,
 }
 
-/// Shared by the thread that sends and those that deliver.
+/// Shared by the sending thread and the delivery's threads.
 #[derive(Debug)]
 pub(super) struct Ledger {
     state: Mutex<State>,
     changed: Condvar,
-    /// Threads that wait for a change: without any, nobody needs to be reported.
+    /// How many threads wait for a change: if none does, a change needs no notification.
     waiting: AtomicUsize,
     bytes_max: usize,
     failed: AtomicBool,
@@ -91,17 +91,17 @@ pub(super) struct Ledger {
     queued: AtomicUsize,
     /// The newest version of the topic file that the delivery has seen.
     topic_version: AtomicU64,
-    /// As [`State::bytes`], to be read without the lock.
+    /// A copy of [`State::bytes`] that is read without the lock.
     bytes: AtomicUsize,
-    /// Of a shared producer: its appending thread parks.
+    /// The parked appending thread of a shared producer.
     appender: Option<Arc<AppenderWaker>>,
     /// Whether receipts are kept for [`Ledger::receipts`].
     keeps_receipts: bool,
-    /// Is given the receipts instead, in their order: by one thread at a time.
+    /// Gets the receipts instead, in their order, from one thread at a time.
     listener: Option<Mutex<Box<dyn Listener>>>,
 }
 
-/// Is told of each outcome by the threads that deliver, and must not block them.
+/// Is reported of each outcome by the delivery's threads, and must not block them.
 pub trait Listener: Send + fmt::Debug {
     /// These records are acknowledged. Those of a partition come in order, without a gap.
     fn acknowledged(&mut self, receipt: Receipt);
@@ -119,7 +119,7 @@ struct State {
     ended: bool,
 }
 
-/// One partition's.
+/// The account of one partition.
 #[derive(Debug, Default)]
 struct Account {
     /// The number of the record that the next receipt begins with.
@@ -127,7 +127,7 @@ struct Account {
     /// The number that the next batch begins with.
     entered: u64,
     under_way: VecDeque<UnderWay>,
-    /// Acknowledged, but something before them is not.
+    /// Acknowledged records behind records that are not acknowledged.
     early: BTreeMap<u64, Receipt>,
 }
 
@@ -141,7 +141,7 @@ struct UnderWay {
 }
 
 impl Ledger {
-    /// With so many bytes sent and not acknowledged at most, but always one batch.
+    /// A ledger for at most this many unacknowledged bytes, but always at least one batch.
     pub fn new(bytes_max: usize) -> Self {
         Ledger {
             state: Mutex::default(),
@@ -173,10 +173,10 @@ impl Ledger {
         }
     }
 
-    /// Gives the receipts that wait to the listener.
+    /// Gives the waiting receipts to the listener.
     fn notify_listener(&self) {
         if let Some(listener) = &self.listener {
-            // Held over both steps, so that receipts are told in their order.
+            // Held over both steps, so that the listener gets the receipts in their order.
             let Ok(mut listener) = listener.lock() else {
                 // It has panicked, which ended the producer.
                 return;
@@ -189,7 +189,7 @@ impl Ledger {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves lists that are whole: nothing is half-changed under this lock.
+        // A panic in another thread leaves the lists whole: no change under this lock is partial.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -261,8 +261,8 @@ impl Ledger {
         })
     }
 
-    /// Whether a batch would be entered at once, of so many bytes in the making, and nothing waits
-    /// before it.
+    /// Whether a batch would be entered at once with that many bytes in the making, and no batch
+    /// waits before it.
     pub fn is_idle_for(&self, building: usize) -> bool {
         if self.queued.load(Ordering::Relaxed) > 0 {
             return false;
@@ -274,12 +274,12 @@ impl Ledger {
     /// Bytes that are handed on and not acknowledged.
     #[inline]
     pub fn bytes(&self) -> usize {
-        // In one order with what [`AppenderWaker`] knows.
+        // Sequentially consistent with the flags of [`AppenderWaker`].
         self.bytes.load(Ordering::SeqCst)
     }
 
-    /// Waits up to `timeout` until more than `known` records are acknowledged, or the delivery fails
-    /// or ends. Whether one of these came true.
+    /// Waits up to `timeout` until more than `known` records are acknowledged, or the delivery
+    /// fails or ends. Returns whether one of these happened.
     pub fn wait_for_more(&self, known: u64, timeout: Duration) -> bool {
         let none_yet =
             |state: &State| state.acknowledged == known && !state.ended && !self.has_failed();
@@ -287,7 +287,7 @@ impl Ledger {
         !none_yet(&state)
     }
 
-    /// Waits up to `timeout` until of each partition so many records are acknowledged as are named.
+    /// Waits up to `timeout` until the given number of records is acknowledged in each partition.
     /// `None`: not yet.
     pub fn wait_until(
         &self,
@@ -308,7 +308,7 @@ impl Ledger {
         }
     }
 
-    /// Waits up to `timeout` until the delivery's threads are done. Whether they are.
+    /// Waits up to `timeout` until the delivery's threads have ended; returns whether they have.
     pub fn wait_for_end(&self, timeout: Duration) -> bool {
         let waits = |state: &mut State| !state.ended;
         let state = self.wait_while(timeout, waits);
@@ -336,7 +336,7 @@ impl Ledger {
         self.topic_version.load(Ordering::Relaxed)
     }
 
-    /// These batches are acknowledged, where they were appended.
+    /// Acknowledges these batches, each at the place where it was appended.
     pub fn acknowledge(&self, batches: impl IntoIterator<Item = (Ticket, Appended)>) {
         let mut completed = Vec::new();
         let mut guard = self.lock();
@@ -363,7 +363,7 @@ impl Ledger {
                     }
                     state.receipts.push_back(receipt);
                 }
-                // A receipt is of one batch, and everything before that batch is over.
+                // A receipt covers one batch, and everything before that batch is finished.
                 if let Some(one) = account.under_way.front() {
                     let done = one.completion.iter().cloned();
                     completed.extend(done.map(|completion| (completion, receipt)));
@@ -379,7 +379,8 @@ impl Ledger {
         self.bytes.store(state.bytes, Ordering::SeqCst);
         let is_idle = state.bytes == 0;
         drop(guard);
-        // Before those that wait for the records: the next batch is appended while they wake up.
+        // Before the threads that wait for the records are woken: the next batch is appended
+        // meanwhile.
         if is_idle && let Some(appender) = &self.appender {
             appender.idle();
         }
@@ -390,8 +391,8 @@ impl Ledger {
         self.notify_listener();
     }
 
-    /// Ends the delivery. The first failure counts, but for one that leaves an outcome unknown: that
-    /// must be said.
+    /// Ends the delivery. The first failure counts, except that a failure with unknown outcome
+    /// replaces it: it must be reported.
     pub fn fail(&self, error: Error) {
         let mut state = self.lock();
         let known = state
@@ -419,7 +420,7 @@ impl Ledger {
         self.lock().failure.clone()
     }
 
-    /// The delivery's threads are done: what is not acknowledged by now never will be.
+    /// The delivery's threads have ended: what is not acknowledged now never will be.
     pub fn end(&self) {
         let mut state = self.lock();
         state.ended = true;
@@ -444,7 +445,7 @@ impl Ledger {
         }
     }
 
-    /// Whether they are.
+    /// Whether they have ended.
     pub fn has_ended(&self) -> bool {
         self.lock().ended
     }
@@ -454,7 +455,7 @@ impl Ledger {
         self.lock().acknowledged
     }
 
-    /// Takes the receipts that wait; waits for some up to `timeout`.
+    /// Takes the waiting receipts; waits for some up to `timeout`.
     pub fn receipts(&self, timeout: Duration) -> Vec<Receipt> {
         let none_yet =
             |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
@@ -498,7 +499,7 @@ impl Ledger {
     }
 }
 
-/// What those are told whose records are not acknowledged though the delivery has ended.
+/// The outcome of records that are not acknowledged though the delivery has ended.
 fn outcome_of(state: &State) -> Error {
     let unexpected = || {
         Error::new(

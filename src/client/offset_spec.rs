@@ -1,8 +1,8 @@
-//! Points and ranges in a partition, before they are resolved against a log.
+//! Offset specs and ranges of a partition, before they are resolved against a log.
 
 use crate::types::{Offset, PartitionId, Timestamp};
 
-/// A place in a partition, as a person names it.
+/// A place in a partition, as a user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
     /// The log start.
@@ -11,17 +11,18 @@ pub enum Point {
     End,
     /// The group's committed offset.
     Stored,
-    /// That offset.
+    /// This offset.
     At(Offset),
-    /// So many after the start (as the end of a range: after its beginning).
+    /// This many offsets after the start (as the end of a range: after its beginning).
     Plus(i64),
-    /// So many before the end.
+    /// This many offsets before the end.
     Minus(i64),
-    /// The first record not older, else the end. Milliseconds since the epoch.
+    /// The first record that is not older, else the end. Milliseconds since the epoch.
     Time(Timestamp),
 }
 
-/// From a point (included) to a point (not included). `None`: from the tool's default, to no end.
+/// From one place (included) to another (not included). `None`: from the tool's default, without
+/// end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PointRange {
     /// First offset.
@@ -30,11 +31,11 @@ pub struct PointRange {
     pub to: Option<Point>,
 }
 
-/// Which range is read of which partition.
+/// Which range of which partition is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     /// The same range of each partition.
     All(PointRange),
-    /// Only these partitions, each with a range of its own.
+    /// Only these partitions, each with its own range.
     Each(Vec<(PartitionId, PointRange)>),
 }

@@ -1,5 +1,5 @@
-//! Opening a partition's leader where another is to lead in a moment: its directory may be gone, or
-//! half removed, and its topic file not say so yet.
+//! Opening a partition's leader during a change of leaders: its directory may be gone or half
+//! removed before the topic file names the next leader.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::store::brokers::failure_reports;
 use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::TopicPartition;
 
-/// Between two tries.
+/// Interval of the retries.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
 /// How long a reader tries.
 const READER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,13 +65,13 @@ fn retry<T>(
         if waited >= timeout || failed() || !another_may_lead(store, tp)? {
             return Err(e);
         }
-        // A hint: without it the controller finds out more slowly.
+        // A hint: without it the controller notices the failure later.
         let _: Result<(), Error> = failure_reports::report(store, tp);
         store.clock().sleep(TRY_INTERVAL);
     }
 }
 
-/// Whether it is worth trying again.
+/// Whether a retry can succeed.
 fn another_may_lead(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<bool> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     let partition = topic.partition(tp.partition)?;

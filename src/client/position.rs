@@ -1,4 +1,4 @@
-//! A place in a partition's log, as a consumer keeps it.
+//! A consumer's place in a partition's log.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
 use crate::types::{Offset, Uuid};
 
-/// An offset, and the topic that it is an offset of: a topic that was made anew under the same name has
-/// other records at the same offsets. Of a plain offset nobody can tell.
+/// An offset and the topic that it belongs to: a topic that was created again under the same name
+/// has other records at the same offsets. A plain offset does not show the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The offset that is read next.
@@ -17,7 +17,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// Refuses a place in another topic than that.
+    /// Refuses a position in another topic than this.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`].
@@ -27,11 +27,11 @@ impl Position {
             return Ok(());
         }
         let text = format!(
-            "UNKNOWN_TOPIC_ID: offset {} is one of another topic: {} was deleted and created again",
+            "UNKNOWN_TOPIC_ID: offset {} belongs to an earlier topic: {} was deleted and created again",
             self.offset, meta.name
         );
         Err(Error::new(Kind::UnknownTopic, text)
-            .cure("read the new one from its start, or from where it is to be begun"))
+            .cure("read the new topic from its start, or from another place"))
     }
 }
 

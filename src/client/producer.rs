@@ -1,5 +1,5 @@
-//! The producer: a thread hands on what has lingered, so that [`Producer::send`] alone stores a record
-//! in time.
+//! The producer: a timer thread hands on batches that have lingered, so that [`Producer::send`]
+//! alone stores a record in time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,15 @@ use crate::error::{Error, Result};
 use crate::store::StoreDir;
 use crate::types::{Timestamp, TopicName};
 
-/// Between two looks of the timer, at least.
+/// The shortest interval of the timer's checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Sends records to one topic. A record is handed on once its batch is full, or
-/// [`ProducerOptions::linger`] after the batch was begun; which records are acknowledged, the receipts
-/// tell.
+/// [`ProducerOptions::linger`] after the batch was begun. The receipts say which records are
+/// acknowledged.
 ///
-/// Dropped, it hands on what was sent, and waits as [`Producer::close`] does; what went wrong nobody
-/// hears.
+/// Dropping it hands on what was sent, and waits as [`Producer::close`] does; an error is lost
+/// then.
 #[must_use = "close it to learn whether everything is stored"]
 #[derive(Debug)]
 pub struct Producer {
@@ -41,24 +41,24 @@ struct Timed {
 
 impl Timed {
     fn lock(&self) -> MutexGuard<'_, UntimedProducer> {
-        // A panic elsewhere leaves whole batches: a record that was not added was not sent.
+        // A panic in another thread leaves whole batches: a record that was not added was not sent.
         self.producer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The timer's thread. It only tries the lock: a caller that has it is at work, and is not to be
-    /// slowed down.
+    /// The timer's thread. It only tries the lock: a caller that has it is at work, and must not be
+    /// delayed.
     fn keep_time(&self) {
         while !self.closed.load(Ordering::Acquire) {
             let wait = match self.producer.try_lock() {
                 Err(_) => Some(POLL_INTERVAL),
                 Ok(mut producer) => {
                     let wait = match producer.hand_on_in_time(POLL_INTERVAL) {
-                        // The caller's next call tells.
+                        // The caller's next call reports it.
                         Err(_) if producer.has_failed() => None,
                         Err(_) => Some(POLL_INTERVAL),
                         Ok(wait) => wait,
                     };
-                    // Under the lock: the next record finds it so.
+                    // Under the lock: the next `send` sees it.
                     self.sleeps.store(wait.is_none(), Ordering::Relaxed);
                     wait
                 }
@@ -103,17 +103,17 @@ impl Producer {
         })
     }
 
-    /// How many partitions the topic has, as far as is known.
+    /// How many partitions the topic has, as last read.
     pub fn partitions(&self) -> usize {
         self.timed.lock().partitions()
     }
 
-    /// Most bytes of a batch as stored, as far as is known.
+    /// The most bytes of a batch as stored, as last read.
     pub fn message_bytes_max(&self) -> usize {
         self.timed.lock().message_bytes_max()
     }
 
-    /// How many records were taken by [`Producer::send`].
+    /// How many records [`Producer::send`] has taken.
     pub fn sent(&self) -> u64 {
         self.timed.lock().sent()
     }
@@ -129,7 +129,7 @@ impl Producer {
         self.timed.lock().first_unacknowledged()
     }
 
-    /// Takes a record. Returns where it goes, and the number by which its receipt names it.
+    /// Takes a record. Returns its partition, and the number by which its receipt names it.
     ///
     /// # Errors
     /// As long as the producer [has not failed](Producer::has_failed), nothing of this record is stored,
@@ -155,7 +155,7 @@ impl Producer {
         sent
     }
 
-    /// With the lock held.
+    /// The caller has the lock.
     #[inline]
     fn wake_timer(&self) {
         if self.timed.sleeps.load(Ordering::Relaxed)
@@ -182,8 +182,8 @@ impl Producer {
         self.timed.lock().hand_on()
     }
 
-    /// What was acknowledged since this was last asked; waits up to `timeout` if nothing was. Some
-    /// 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
+    /// The records that were acknowledged since the last call; if there are none, waits up to
+    /// `timeout`. Some 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
     /// [`Producer::acknowledged`] counts them.
     pub fn receipts(&mut self, timeout: Duration) -> Vec<Receipt> {
         self.ledger.receipts(timeout)
@@ -194,7 +194,8 @@ impl Producer {
         self.ledger.has_failed()
     }
 
-    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
+    /// Whether the topic takes a record of that size, by its topic file as last read. Nothing is
+    /// sent.
     ///
     /// # Errors
     /// [`crate::error::Kind::MessageTooLarge`].
@@ -202,8 +203,8 @@ impl Producer {
         self.timed.lock().check(record)
     }
 
-    /// Looks at the topic file again: what it says holds for all that is sent from now on. Where it
-    /// cannot be read, what it said last holds until it can.
+    /// Reads the topic file again: it applies to all records sent from now on. While it cannot be
+    /// read, its last content applies.
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`] if the topic is gone.
@@ -211,9 +212,9 @@ impl Producer {
         self.timed.lock().refresh_partitions()
     }
 
-    /// Hands on everything, waits until all of it is acknowledged (and synced, where the topic's
-    /// configs ask for that at exit), and ends. `on_receipts` is given what is acknowledged
-    /// meanwhile.
+    /// Hands on everything, waits until all of it is acknowledged (and synced, if the topic's
+    /// configs ask for that at exit), and ends. `on_receipts` gets the records that are
+    /// acknowledged meanwhile.
     ///
     /// # Errors
     /// What went wrong first, with what is acknowledged and what is not.
@@ -226,7 +227,7 @@ impl Producer {
         self.timed.closed.store(true, Ordering::Release);
         if let Some(timer) = self.timer.take() {
             timer.thread().unpark();
-            // A panic of its is no loss: all that was sent is handed on at the end.
+            // A panic of the timer loses nothing: all sent records are handed on at the end.
             let _ = timer.join();
         }
     }

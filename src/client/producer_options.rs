@@ -12,7 +12,7 @@ use crate::types::{Compression, LeaderEpoch, Offset, PartitionId, Timestamp};
 /// When a record counts as delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acks {
-    /// Not waited for.
+    /// The delivery does not wait for an acknowledgement.
     None,
     /// The leader has it.
     Leader,
@@ -75,12 +75,12 @@ impl Keyless {
     }
 }
 
-/// Who looks on while a delivery has to wait for replicas.
+/// Is asked and reported while a delivery has to wait for replicas.
 pub trait Observer: Send + Sync + fmt::Debug {
-    /// Whether to give up: what is not appended is not any more, what is has a moment left to be
-    /// acknowledged.
+    /// Whether to give up: batches that are not appended yet are dropped, and appended batches have
+    /// a moment left to be acknowledged.
     fn gives_up(&self) -> bool;
-    /// Told why, once for each wait that takes longer than a second.
+    /// Is reported of the reason, once for each wait that takes longer than a second.
     fn waits(&self, why: &Error);
 }
 
@@ -91,22 +91,24 @@ pub struct ProducerOptions {
     pub acks: Acks,
     /// Codec, where the topic's `compression.type` is `producer`.
     pub compression: Compression,
-    /// A batch is handed on when it is this large, bytes; it may hold one larger record.
+    /// A batch is handed on when it reaches this size, bytes; it may hold one larger record.
     pub batch_bytes: usize,
-    /// How long a record may wait for company; while the delivery is busy it waits in any case. An
-    /// [`super::UntimedProducer`] asks only when its caller says that the input pauses.
+    /// How long a record may wait for others of its batch; while the delivery is busy it waits in
+    /// any case. An [`super::UntimedProducer`] applies it only when its caller says that the input
+    /// pauses.
     pub linger: Duration,
-    /// How long to try: for a lock, for a leader, for enough replicas in sync.
+    /// How long to try: for a lock, for a leader, for enough in-sync replicas.
     pub timeout: Duration,
-    /// Most bytes that are sent and not acknowledged, give or take a batch: beyond them, sending waits.
+    /// The most bytes that are sent and not acknowledged, give or take a batch: beyond them,
+    /// sending waits.
     pub unacknowledged_bytes_max: usize,
-    /// Most bytes of batches that are being built, over all partitions.
+    /// The most bytes of batches that are being built, over all partitions.
     pub building_bytes_max: usize,
-    /// Where a key goes.
+    /// Chooses the partition of a key.
     pub partitioner: Partitioner,
     /// Where records without a key go.
     pub keyless: Keyless,
-    /// Who looks on, if anyone does.
+    /// The observer, if there is one.
     pub observer: Option<Arc<dyn Observer>>,
 }
 
@@ -142,7 +144,7 @@ pub struct ProducerRecord<'a> {
     pub headers: &'a [Header<'a>],
 }
 
-/// Which record it is, of those that a producer sent.
+/// Names one of the records that a producer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
     /// The partition that it goes to.
@@ -151,10 +153,10 @@ pub struct Sent {
     pub sequence: u64,
 }
 
-/// Records that were acknowledged: `count` records of `partition`, in the order in which they were
-/// sent to it, from number `sequence` and offset `base_offset` on. The receipts of a partition come in
-/// order, and after a failure there are no more. They come without a gap to a program that takes them:
-/// some 65,000 wait to be taken, and beyond that the oldest are dropped.
+/// Acknowledged records: `count` records of `partition`, in the order in which they were sent to
+/// it, from number `sequence` and offset `base_offset` on. The receipts of a partition come in
+/// order, and after a failure there are no more. A program that takes them sees no gap: some 65,000
+/// wait to be taken, and beyond that the oldest are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -163,12 +165,12 @@ pub struct Receipt {
     /// The number of the first among the records that were sent to the partition, from 0: as
     /// [`Sent::sequence`].
     pub sequence: u64,
-    /// Offset of the first.
+    /// The offset of the first.
     pub base_offset: Offset,
-    /// How many.
+    /// How many records.
     pub count: u64,
     /// The epoch they are in.
     pub leader_epoch: LeaderEpoch,
-    /// The timestamp the log gave them, where the topic says LogAppendTime, ms.
+    /// The timestamp that the log gave them, if the topic says LogAppendTime, ms.
     pub append_time: Option<Timestamp>,
 }

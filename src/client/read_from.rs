@@ -1,9 +1,9 @@
-//! Which replica of a partition is read.
+//! Chooses the replica of a partition that is read.
 //!
-//! 1. Whichever it is, nothing beyond its own high watermark is given out.
-//! 2. Who reads near a rack reads an in-sync replica of a live broker there, the leader's first;
-//!    where there is none, the leader's. It is chosen anew when leadership or the in-sync set
-//!    changes.
+//! 1. No replica gives out anything beyond its own high watermark.
+//! 2. A reader near a rack reads an in-sync replica of a live broker on that rack, the leader's
+//!    first; if there is none, the leader's. The choice is repeated when the leader or the in-sync
+//!    set changes.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ pub enum ReadFrom {
     /// The leader's.
     #[default]
     Leader,
-    /// That broker's, whoever leads.
+    /// This broker's, leader or not.
     Replica(BrokerId),
-    /// One on that rack, else the leader's.
+    /// A replica on this rack, else the leader's.
     Rack(String),
 }
 
-/// Chooses replicas, and knows who lives.
+/// Chooses replicas, and knows which brokers are alive.
 #[derive(Debug)]
 pub struct Chooser {
     store: Arc<StoreDir>,
@@ -34,7 +34,7 @@ pub struct Chooser {
 }
 
 impl Chooser {
-    /// Of a store.
+    /// A chooser for a store.
     pub fn new(store: &Arc<StoreDir>, read_from: ReadFrom) -> Self {
         Chooser {
             store: Arc::clone(store),
@@ -43,7 +43,7 @@ impl Chooser {
         }
     }
 
-    /// Opens the replica to be read. Of the leader as [`open_reader`].
+    /// Opens the chosen replica. The leader's is opened as by [`open_reader`].
     ///
     /// # Errors
     /// As [`PartitionReader::open_at`].
@@ -54,7 +54,7 @@ impl Chooser {
         }
     }
 
-    /// Opens anew the replica to be read, of a partition that was in order before.
+    /// Opens the chosen replica of a partition that was readable before.
     ///
     /// # Errors
     /// As [`PartitionReader::open_at`].
@@ -65,7 +65,7 @@ impl Chooser {
         }
     }
 
-    /// Looks whether another replica is to be read by now; whether it changed.
+    /// Checks whether another replica is to be read now; returns whether it changed.
     ///
     /// # Errors
     /// As [`PartitionReader::follow_leadership`].
@@ -80,7 +80,7 @@ impl Chooser {
         let tp = reader.replica().tp().clone();
         let topic_id = reader.topic().meta().topic_id;
         let next = match self.replica(&tp) {
-            // Its directory is gone, and nobody has taken note of that yet.
+            // Its directory is gone, and no process has noticed that yet.
             Ok(Some(broker)) if !in_place && reader.is_pinned() && broker == reader.broker() => {
                 open_now(&self.store, &tp)?
             }
@@ -88,7 +88,7 @@ impl Chooser {
                 PartitionReader::open_at(&self.store, &tp, broker)?
             }
             Ok(None) if reader.is_pinned() => open_now(&self.store, &tp)?,
-            // The topic may be gone: that it tells.
+            // The topic may be gone: this call then returns that error.
             Ok(_) | Err(_) => return reader.follow_leadership(),
         };
         if next.topic().meta().topic_id != topic_id {
@@ -98,7 +98,7 @@ impl Chooser {
         Ok(true)
     }
 
-    /// The broker whose replica is to be read, by what a topic file says.
+    /// The broker of the chosen replica, by a topic file.
     ///
     /// # Errors
     /// [`crate::error::Kind::UnknownTopic`] for a partition that is not there.
@@ -107,7 +107,7 @@ impl Chooser {
         Ok(self.choose(topic, partition)?.unwrap_or(leader))
     }
 
-    /// The broker whose replica is read; `None`: the leader's, whoever that is.
+    /// The broker of the chosen replica; `None`: the leader's.
     fn replica(&self, tp: &TopicPartition) -> Result<Option<BrokerId>> {
         match &self.read_from {
             ReadFrom::Leader => Ok(None),
@@ -140,8 +140,8 @@ impl Chooser {
     }
 }
 
-/// Opens the replica that a broker holds. It is put in order first: a follower's by its own daemon, or
-/// here where none runs.
+/// Opens the replica that a broker holds. Recovery runs first: of a follower in its own daemon, or
+/// here if none runs.
 fn open_replica(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,

@@ -1,4 +1,4 @@
-//! Partitions that get other replicas: begun, taken back, and how far they are.
+//! Reassignments of partitions: begun, cancelled, and their progress.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::partition::Replica;
 use crate::store::{Liveness, TopicMeta};
 use crate::types::{BrokerId, Offset, PartitionId, Scope, TopicPartition};
 
-/// A reassignment that is planned.
+/// A planned reassignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedReassignment {
     /// The partition.
     pub tp: TopicPartition,
-    /// Who holds its replicas.
+    /// The brokers of its replicas.
     pub from: Vec<BrokerId>,
-    /// Who is to hold them, the preferred leader first.
+    /// The brokers of its new replicas, the preferred leader first.
     pub to: Vec<BrokerId>,
 }
 
@@ -26,19 +26,19 @@ pub struct PlannedReassignment {
 pub struct ReassignmentDescription {
     /// The partition.
     pub tp: TopicPartition,
-    /// Who held its replicas before.
+    /// The brokers that held its replicas before.
     pub from: Vec<BrokerId>,
-    /// Who is to hold them, the preferred leader first.
+    /// The brokers of its new replicas, the preferred leader first.
     pub to: Vec<BrokerId>,
-    /// How far the new ones are.
+    /// How far the added replicas have copied.
     pub adding: Vec<FollowerDescription>,
-    /// Most bytes a second that each of them copies; `None`: as fast as it can.
+    /// The most bytes a second that each of them copies; `None`: no limit.
     pub throttle: Option<u64>,
 }
 
 impl Admin {
-    /// What is to change, so that the partitions have these replicas: a topic stands for all of its
-    /// partitions. What is as it should be already is left out.
+    /// The changes that give the partitions these replicas: a topic stands for all of its
+    /// partitions. Partitions that have them already are left out.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`]; [`Kind::InvalidConfig`] for fewer than `min.insync.replicas`;
@@ -82,8 +82,8 @@ impl Admin {
         Ok(plan)
     }
 
-    /// Begins reassignments, all or none; the controller finishes them. `throttle`: most bytes a
-    /// second that each new replica copies.
+    /// Begins reassignments, all or none; the controller finishes them. `throttle`: the most bytes
+    /// a second that each new replica copies.
     ///
     /// # Errors
     /// As [`store::start_reassignment`].
@@ -95,7 +95,7 @@ impl Admin {
         lifecycle::start_reassignment(self.store(), &changes, throttle, self.timeout()).map(drop)
     }
 
-    /// Takes reassignments back, all or none; which.
+    /// Cancels reassignments, all or none; returns which.
     ///
     /// # Errors
     /// As [`store::cancel_reassignment`].
@@ -105,11 +105,11 @@ impl Admin {
         Ok(cancelled)
     }
 
-    /// The partitions of these that are being reassigned.
+    /// The partitions of these scopes that are being reassigned.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a partition that is not, and for a topic of
-    /// which none is.
+    /// [`Kind::UnknownTopic`]; [`Kind::BrokerState`] for a partition that is not being
+    /// reassigned, and for a topic without such a partition.
     pub fn reassigning(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let mut found = BTreeSet::new();
         for scope in scopes {
@@ -131,7 +131,7 @@ impl Admin {
         Ok(found.into_iter().collect())
     }
 
-    /// All reassignments under way. A topic whose file is damaged has none.
+    /// All reassignments under way. A topic whose file is damaged is left out.
     ///
     /// # Errors
     /// [`Kind::Io`] if the topics cannot be listed.

@@ -1,4 +1,4 @@
-//! The records around an offset: those before it, and those from it on.
+//! The records around an offset: some before it, and some from it on.
 
 use std::ops::ControlFlow;
 
@@ -8,11 +8,11 @@ use crate::partition::PartitionReader;
 use crate::record::{BatchView, Decompressor, Record};
 use crate::types::Offset;
 
-/// Bytes that are read at once, at least one batch.
+/// How many bytes are read at once, at least one batch.
 const READ_BYTES: usize = 64 << 10;
 
-/// Gives `f` the last `before` records below `at` and the first `after` records from there on, in
-/// order, as far as the log has them. Offsets may be missing between them.
+/// Calls `f` with the last `before` records below `at` and the first `after` records from `at` on,
+/// in order, as far as the log has them. Offsets may be missing between them.
 ///
 /// # Errors
 /// [`Kind::Damaged`](crate::error::Kind::Damaged); what `f` fails with.
@@ -32,8 +32,8 @@ pub fn for_each_around(
     Ok(())
 }
 
-/// From where on `at` has `count` records below it, or the log start: looks back twice as far as
-/// long as there are too few, since offsets may be missing.
+/// The offset from which the log has `count` records below `at`, or the log start. It searches back
+/// by twice the distance while there are too few, since offsets may be missing.
 fn start_of_last(
     reader: &mut PartitionReader,
     start: Offset,

@@ -1,10 +1,10 @@
-//! Repairs of replicas, and what the other replicas of the partition have to do with them.
+//! Repairs of replicas, and their limits by the other replicas of the partition.
 //!
 //! 1. A follower cuts what the leader does not have. So a repair that ends the leader's log at its
-//!    damage takes the records behind it from the sound replicas, too.
-//! 2. So it is refused where another replica, in sync or not, of a live broker or a dead one, has more
-//!    sound records than the repair would leave: that one is to lead.
-//! 3. For the same reason a follower that has more than a damaged leader is not made anew.
+//!    damage also removes the records behind it from the sound replicas.
+//! 2. So the repair is refused if another replica, in sync or not, of a live broker or a dead one,
+//!    has more sound records than the repair would leave: that replica must lead instead.
+//! 3. For the same reason a follower that has more than a damaged leader is not replaced.
 
 use super::admin::Admin;
 use super::verify::Verified;
@@ -14,9 +14,10 @@ use crate::store::TopicHandle;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl Admin {
-    /// Ends the log at the first damage, sets what is behind it aside, copies what no sync vouches
-    /// for, and lifts an offline mark. The caller asked for consent; [`crate::store::StoreDir::take_cuts`]
-    /// has what was cut. A replica that cannot be looked at forbids nothing.
+    /// Ends the log at the first damage, sets the bytes behind it aside, rewrites unsynced bytes,
+    /// and clears an offline mark. The caller has asked for consent;
+    /// [`crate::store::StoreDir::take_cuts`] returns what was cut. A replica that cannot be read
+    /// forbids nothing.
     ///
     /// # Errors
     /// [`Kind::BrokerState`] where another replica has more than would be left ([`refused`]).
@@ -49,8 +50,9 @@ impl Verified {
     }
 }
 
-/// Why the repair of a replica would cost records that another replica of the partition has, or that
-/// this one has and the leader does not. `observed` are looks at replicas, of other partitions too.
+/// Why the repair of a replica would cost records that another replica of the partition has, or
+/// that this one has and the leader does not. `observed`: the states of replicas, of other
+/// partitions too.
 pub fn refused(damaged: &Verified, observed: &[&Verified]) -> Option<Error> {
     if damaged.follows {
         let mut leaders = observed.iter().filter(|other| !other.follows);
@@ -61,7 +63,7 @@ pub fn refused(damaged: &Verified, observed: &[&Verified]) -> Option<Error> {
             damaged.tp, damaged.broker, leader.broker, leader.sound_end, damaged.sound_end
         );
         let error = Error::new(Kind::BrokerState, text);
-        return Some(error.cure("repair the leader first, as the message about it says"));
+        return Some(error.cure("repair the leader first, as its own message says"));
     }
     if !damaged.may_lose() {
         return None;
@@ -75,23 +77,23 @@ pub fn refused(damaged: &Verified, observed: &[&Verified]) -> Option<Error> {
     );
     let cure = match (best.in_sync, damaged.offline.is_some()) {
         (true, true) => format!(
-            "start that one, and the controller gives it the leadership: 'mq-broker start --id {other}'"
+            "start that broker, then the controller gives it the leadership: 'mq-broker start --id {other}'"
         ),
         (false, true) => format!(
-            "let that one lead while its broker runs: 'mq-broker elect unclean {tp} --to {other}'"
+            "let that replica lead while its broker runs: 'mq-broker elect unclean {tp} --to {other}'"
         ),
         (_, false) => format!(
-            "once that one runs and is in sync, 'mq-broker drain {leader}' gives it the leadership; then \
-             repair this one"
+            "once that broker runs and its replica is in sync, 'mq-broker drain {leader}' gives it the \
+             leadership; then repair this one"
         ),
     };
     Some(Error::new(Kind::BrokerState, text).cure(cure))
 }
 
-/// The replica that has more than the repair of a leader's would leave, and most.
+/// The replica with the most records, if it has more than the repair of the leader's would leave.
 fn best_other<'a>(damaged: &Verified, observed: &[&'a Verified]) -> Option<&'a Verified> {
     let more = observed.iter().copied().filter(|other| {
-        // One that is offline cannot lead.
+        // An offline replica cannot lead.
         other.offline.is_none() && other.has_more_than(damaged)
     });
     let most = |other: &&Verified| -> Option<(LeaderEpoch, Offset)> { other.sound };

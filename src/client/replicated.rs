@@ -1,14 +1,15 @@
-//! Delivery to partitions with several replicas: what is appended is kept until it is acknowledged,
-//! since leadership may move meanwhile.
+//! Delivery to partitions with several replicas: an appended batch is kept until it is
+//! acknowledged, since leadership may change meanwhile.
 //!
-//! 1. A batch is known by the (leader epoch, last offset) names it was appended under. Whether it
-//!    is there is asked of a new leader, after its promotion, for each name; only if none is, it is
-//!    appended again. So a failover loses and doubles nothing.
-//! 2. Batches of a partition are appended again in their order, and before anything new: an append
-//!    beside others under way goes only to the epoch in which those were asked for.
+//! 1. A batch is known by the names (leader epoch, last offset) that it was appended under. After
+//!    the promotion of a new leader, the appending thread looks up each name in that leader's log.
+//!    Only if none is there, it appends the batch again. So a failover neither loses nor doubles a
+//!    batch.
+//! 2. Batches of a partition are appended again in their order, and before new ones: while batches
+//!    are in flight, a new one is appended only in the epoch in which those were looked up.
 //! 3. An acknowledgement means what the acks ask for: all: the high watermark passed the batch, in
-//!    the topic file's epoch. 1: the leader of that epoch has it, durable where the topic says so.
-//! 4. Memory is bounded by the bytes under way.
+//!    the topic file's epoch. 1: the leader of that epoch has it, durable if the topic says so.
+//! 4. Memory is bounded by the bytes in flight.
 
 pub(super) mod waiting;
 
@@ -26,21 +27,21 @@ use crate::store::brokers::failure_reports;
 use crate::store::{Liveness, StoreDir};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
-/// Most bytes of batches under way.
+/// The most bytes of in-flight batches.
 const UNDER_WAY_BYTES_MAX: usize = 8 << 20;
-/// Most buffers that are kept for later batches, and the largest batch that they held.
+/// The most buffers that are kept for later batches, and the largest batch that they held.
 const SPARE_MAX: usize = 4;
 const SPARE_BYTES_MAX: usize = 1 << 20;
-/// Between two tries to append where the leader cannot be used.
+/// Interval of the tries to append while the leader cannot be used.
 const TRY_INTERVAL: Duration = Duration::from_millis(5);
-/// A wait that takes longer is told of.
+/// A wait that takes longer is reported to the observer.
 const NOTIFY_AFTER: Duration = Duration::from_secs(1);
-/// How often leadership may move within one append.
+/// How often leadership may change within one append.
 const RESOLVES: u32 = 16;
-/// How long a lock is waited for before the partition is reported.
+/// How long to wait for a lock before the partition is reported.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is under way, between the thread that appends and the one that waits.
+/// The in-flight batches, shared by the appending thread and the waiting thread.
 #[derive(Debug)]
 pub(super) struct Replicated {
     store: Arc<StoreDir>,
@@ -54,28 +55,28 @@ pub(super) struct Replicated {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Of the partitions that have anything under way: what is idle has no lane.
+    /// Only partitions with in-flight batches have an entry.
     in_flight_all: BTreeMap<PartitionId, InFlightBatches>,
-    /// Those of them where another epoch has begun: the appending thread has to ask for what is under
-    /// way, and until it has, nothing of it is acknowledged.
+    /// The partitions in which another epoch has begun: the appending thread has to look up their
+    /// in-flight batches, and until it has, none of them is acknowledged.
     moved: BTreeSet<PartitionId>,
     bytes: usize,
-    /// Buffers of batches that are acknowledged, for later ones.
+    /// Buffers of acknowledged batches, for later ones.
     spare: Vec<Vec<u8>>,
     closed: bool,
 }
 
 #[derive(Debug)]
 struct InFlightBatches {
-    /// The epoch of which it is known that all that is under way is in it.
+    /// The epoch that all in-flight batches are known to be in.
     epoch: LeaderEpoch,
     under_way: VecDeque<UnderWay>,
-    /// The topic it was appended to: another may have its name by now.
+    /// The topic that they were appended to: another may have its name now.
     topic_id: Uuid,
 }
 
 impl State {
-    /// Ends a lane, whose batches were acknowledged or are given up.
+    /// Removes the entry of a partition whose batches were acknowledged or given up.
     fn end(&mut self, partition: PartitionId) -> Option<InFlightBatches> {
         self.moved.remove(&partition);
         self.in_flight_all.remove(&partition)
@@ -107,7 +108,7 @@ impl Replicated {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Lists that are whole whatever panicked elsewhere.
+        // A panic in another thread leaves the lists whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,12 +124,12 @@ impl Replicated {
         self.observer.as_ref().is_some_and(|o| o.gives_up())
     }
 
-    /// Whether anything is under way.
+    /// Whether no batch is in flight.
     pub fn is_idle(&self) -> bool {
         self.lock().in_flight_all.is_empty()
     }
 
-    /// Nothing more comes: the waiting thread ends once nothing is under way.
+    /// No more batches come: the waiting thread ends once none is in flight.
     pub fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
@@ -139,7 +140,7 @@ impl Replicated {
         let state = self.lock();
         let is_full = |state: &mut State| state.bytes >= UNDER_WAY_BYTES_MAX && !failed();
         let lock_timeout = Duration::from_millis(5);
-        // Short: an epoch that moved has to be asked for by the thread that waits here.
+        // A short wait: after a change of epoch, this thread itself has to look the batches up.
         drop(
             self.changed
                 .wait_timeout_while(state, lock_timeout, is_full),
@@ -150,12 +151,12 @@ impl Replicated {
         self.lock().bytes >= UNDER_WAY_BYTES_MAX
     }
 
-    /// The partitions whose leadership moved under what is under way.
+    /// The partitions whose leadership changed under in-flight batches.
     pub fn moved(&self) -> Vec<PartitionId> {
         self.lock().moved.iter().copied().collect()
     }
 
-    /// The epoch of what is under way, if anything is.
+    /// The epoch of the in-flight batches, if there are any.
     fn epoch_under_way(&self, partition: PartitionId) -> Option<LeaderEpoch> {
         self.lock()
             .in_flight_all
@@ -168,7 +169,7 @@ impl Replicated {
         self.lock().spare.pop()
     }
 
-    /// Forgets what is under way of a partition; how many batches that was.
+    /// Drops the in-flight batches of a partition; returns how many there were.
     pub fn give_up(&self, partition: PartitionId) -> usize {
         let mut state = self.lock();
         let Some(in_flight) = state.end(partition) else {
@@ -186,13 +187,13 @@ impl Replicated {
 #[derive(Debug)]
 pub(super) struct Appending {
     shared: Arc<Replicated>,
-    /// The wait that was told of, by when it began.
+    /// The start of the wait that was reported.
     reported: Option<Duration>,
     liveness: Liveness,
-    /// A daemon with a replica lived once: one that is down now may be back within the timeout.
-    /// Where none ever did, nothing is to be waited for.
+    /// Whether a daemon of a replica has ever run: if it is down now, it may be back within the
+    /// timeout. If none ever ran, there is nothing to wait for.
     met_daemon: bool,
-    /// Whether that was looked at.
+    /// Whether that was checked.
     observed: bool,
 }
 
@@ -207,7 +208,7 @@ impl Appending {
         }
     }
 
-    /// Waits until a batch has room beside all that is under way.
+    /// Waits until a batch has room beside the in-flight batches.
     ///
     /// # Errors
     /// As [`Appending::resolve`].
@@ -226,7 +227,7 @@ impl Appending {
         Ok(())
     }
 
-    /// Keeps a batch that was appended, behind all that is under way of the partition, until it is
+    /// Keeps an appended batch, behind all in-flight batches of the partition, until it is
     /// acknowledged.
     pub fn keep(
         &mut self,
@@ -260,7 +261,7 @@ impl Appending {
     /// Appends a finished batch, trying until the timeout.
     ///
     /// # Errors
-    /// What the last try ended with: of this batch nothing is stored.
+    /// The error of the last try: nothing of this batch is stored.
     pub fn append(
         &mut self,
         writer: &mut PartitionWriter,
@@ -306,7 +307,7 @@ impl Appending {
         }
     }
 
-    /// After a failed try: whether to try again, having waited a little.
+    /// After a failed try: waits a little, and returns whether to try again.
     fn again(
         &mut self,
         writer: &mut PartitionWriter,
@@ -329,21 +330,21 @@ impl Appending {
             self.reported = Some(started);
             observer.waits(&error);
         }
-        // A hint: the controller finds out by itself, more slowly.
+        // A hint: without it the controller notices the failure later.
         let _ = failure_reports::report(&self.shared.store, writer.tp());
         self.shared.store.clock().sleep(TRY_INTERVAL);
         match writer.reopen() {
             Err(e) if e.kind() == Kind::UnknownTopic => Err(e),
-            // Its directory may be gone, or about to be another's.
+            // Its directory may be gone, or about to be replaced.
             _ => Ok(()),
         }
     }
 
-    /// Asks the leader of the present epoch for all that is under way of a partition, and appends
-    /// again what is not there.
+    /// Looks up all in-flight batches of a partition at the leader of the present epoch, and
+    /// appends the missing ones again.
     ///
     /// # Errors
-    /// [`Kind::Unknown`] where nobody can tell any more; else as [`Appending::append`].
+    /// [`Kind::Unknown`] if the outcome can no longer be known; else as [`Appending::append`].
     pub fn resolve(
         &mut self,
         writer: &mut PartitionWriter,
@@ -362,7 +363,7 @@ impl Appending {
         let partition = writer.tp().partition;
         let (page, epochs) = ask(writer)?;
         let epoch = page.leader_epoch;
-        // Nobody else changes the lane's order; what is acknowledged meanwhile leaves at its front.
+        // No other thread changes the order of the batches; acknowledged ones leave at the front.
         let mut guard = self.shared.lock();
         let state = &mut *guard;
         let Some(in_flight) = state.in_flight_all.get_mut(&partition) else {
@@ -372,7 +373,7 @@ impl Appending {
             state.moved.remove(&partition);
             return Ok(());
         }
-        // Until it is over, nothing of it is acknowledged.
+        // Until the lookup is finished, none of its batches is acknowledged.
         state.moved.insert(partition);
         for one in &mut in_flight.under_way {
             let is_there = |(began, offset): &(LeaderEpoch, Offset)| {
@@ -388,7 +389,7 @@ impl Appending {
             }
             let below = |(_, offset): &(LeaderEpoch, Offset)| *offset < page.tail.log_start;
             if one.names.iter().any(below) {
-                return Err(unknown(writer.tp(), "the log begins after them by now"));
+                return Err(unknown(writer.tp(), "the log now begins after them"));
             }
             one.appended = writer.append_in(&mut one.batch, Some(epoch))?;
             let name = (one.appended.leader_epoch, one.appended.last_offset);
@@ -400,7 +401,7 @@ impl Appending {
     }
 }
 
-/// The leader's page and epochs, both of one state of its log.
+/// The leader's state page and epochs, both of one state of its log.
 fn ask(writer: &mut PartitionWriter) -> Result<(StatePage, LeaderEpochs)> {
     for _ in 0..RESOLVES {
         let page = writer.make_ready()?;
@@ -408,12 +409,12 @@ fn ask(writer: &mut PartitionWriter) -> Result<(StatePage, LeaderEpochs)> {
         let same = |now: StatePage| {
             now.generation == page.generation && now.leader_epoch == page.leader_epoch
         };
-        // It may follow another leader by now, which has it cut.
+        // It may follow another leader now, and its log may be truncated.
         if writer.replica().read_page()?.is_some_and(same) {
             return Ok((page, epochs));
         }
     }
-    let text = format!("the leadership of {} keeps moving", writer.tp());
+    let text = format!("the leader of {} keeps changing", writer.tp());
     Err(Error::new(Kind::Fenced, text))
 }
 
@@ -425,7 +426,7 @@ fn unknown(tp: &TopicPartition, why: &str) -> Error {
     .cure("read them back before sending them again")
 }
 
-/// How long an append lock is waited for, of a partition with several replicas.
+/// How long to wait for the append lock of a partition with several replicas.
 pub(super) fn lock_timeout(timeout: Duration) -> Duration {
     timeout.min(LOCK_TIMEOUT)
 }

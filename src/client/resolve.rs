@@ -1,4 +1,4 @@
-//! Points resolved against a log, once, when a command starts.
+//! Resolves offset specs against a log, once, when a command starts.
 
 use super::offset_spec::{Point, PointRange};
 use crate::error::{Error, Kind, Result};
@@ -12,23 +12,23 @@ pub struct ResolvedRange {
     pub from: Offset,
     /// The end.
     pub until: Until,
-    /// The offset that was asked for, where that is gone: the read begins at the log start.
+    /// The requested offset, if it is deleted: the read then begins at the log start.
     pub below_start: Option<Offset>,
 }
 
 /// Where a read ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Nowhere: on and on.
+    /// Without end.
     Never,
-    /// Before that offset.
+    /// Before this offset.
     Offset(Offset),
-    /// Before the first record that is not older, or when the clock passes it, ms.
+    /// Before the first record that is not older, or when the clock passes this time, ms.
     Time(Timestamp),
 }
 
-/// Resolves a point that stands alone, or begins a range. Points within the log's edges stop at
-/// them; a plain number is taken as it is.
+/// Resolves an offset spec that stands alone, or begins a range. A place relative to the log's start
+/// or end is kept within the log; a plain offset is returned unchanged.
 ///
 /// # Errors
 /// [`Kind::OffsetOutOfRange`] for `stored` where nothing is committed.
@@ -84,7 +84,7 @@ fn outside(reader: &PartitionReader, page: &StatePage, offset: Offset) -> Error 
         ),
     )
     .cure(match offset.to_string().len() {
-        // As an epoch in seconds or milliseconds has.
+        // The number of digits of a time since the epoch in seconds or milliseconds.
         10 | 13 => format!("a time begins with @: @{offset}"),
         _ => format!(
             "use a number from {} to {}",

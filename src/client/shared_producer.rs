@@ -1,19 +1,22 @@
-//! The producer that threads share: records are built into batches under one lock, and the appending
-//! thread takes a batch when it has nothing else to do.
+//! The producer that threads share: records are built into batches under one lock, and the
+//! appending thread takes a batch when it has nothing else to do.
 //!
-//! 1. A record that was sent is on its way without another call: the appending thread wakes up for the
-//!    first record of a batch, and for a batch whose linger is over.
-//! 2. Group commit: while a batch is not acknowledged, the next one fills. It is taken when the one
-//!    before it is acknowledged, when it is full, or [`GATHER_MAX`] after its linger, whichever comes
-//!    first. So one sync makes durable what all threads sent during the sync before it. In a stream of
-//!    records that nobody waits for, a batch fills for [`STREAM_INTERVAL`].
-//! 3. What is sent and not acknowledged is bounded by [`ProducerOptions::unacknowledged_bytes_max`],
-//!    batches in the making included. A sender waits for room without the lock.
+//! 1. A sent record is delivered without another call: the appending thread wakes up for the first
+//!    record of a batch, and for a batch whose linger has passed.
+//! 2. Group commit: while a batch is not acknowledged, the next one fills. The appending thread
+//!    takes it when the previous one is acknowledged, when it is full, or [`GATHER_MAX`] after its
+//!    linger, whichever comes first. So one sync makes durable what all threads sent during the
+//!    previous sync. In a stream of records that no caller waits for, a batch fills for
+//!    [`STREAM_INTERVAL`].
+//! 3. The sent and unacknowledged bytes are bounded by
+//!    [`ProducerOptions::unacknowledged_bytes_max`], batches in the making included. A sender waits
+//!    for room without the lock.
 //! 4. Each record has an outcome: its receipt, or an error. See [`Completion`].
 //! 5. Each wait of a caller ends after [`ProducerOptions::timeout`].
 //!
-//! The promises of [`UntimedProducer`], whose batches are used, hold as well. Under the lock nothing
-//! waits for the delivery. Locks are taken in this order: the batches, the ledger, a completion.
+//! The promises of [`UntimedProducer`] hold as well, since its batches are used. No thread waits
+//! for the delivery while it holds the lock. Locks are taken in this order: the batches, the
+//! ledger, a completion.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
@@ -31,14 +34,14 @@ use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{PartitionId, Timestamp, TopicName};
 
-/// For so long beyond its linger a batch fills while the one before it is not acknowledged.
+/// How long beyond its linger a batch fills while the previous one is not acknowledged.
 const GATHER_MAX: Duration = Duration::from_millis(2);
-/// Between two batches that are not full, of records that nobody waits for.
+/// Interval of batches that are not full, of records that no caller waits for.
 const STREAM_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Sends records to one topic, for any number of threads.
 ///
-/// Dropped, it does as [`SharedProducer::close`]; what went wrong nobody hears.
+/// Dropping it does as [`SharedProducer::close`]; an error is lost then.
 #[derive(Debug)]
 pub struct SharedProducer {
     core: Arc<Core>,
@@ -60,11 +63,11 @@ struct Core {
 #[derive(Debug)]
 struct Batches {
     producer: UntimedProducer,
-    /// Nothing more is taken.
+    /// No more records are taken.
     closed: bool,
 }
 
-/// A record that was taken, and what becomes of its batch.
+/// A record that was taken, and the outcome of its batch.
 #[derive(Debug, Clone)]
 pub struct SharedSent {
     /// Its partition, and its number within that.
@@ -84,19 +87,19 @@ pub struct Unacknowledged {
     pub count: u64,
 }
 
-/// Where a sender waits for room.
+/// What a sender does if there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenFull {
     /// It waits, up to the timeout.
     Wait,
-    /// It goes on without having sent.
+    /// It returns without having sent.
     Return,
 }
 
 impl Core {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Batches> {
-        // A panic elsewhere leaves whole batches: a record that was not added was not sent.
+        // A panic in another thread leaves whole batches: a record that was not added was not sent.
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -106,7 +109,7 @@ impl Core {
         used > 0 && used.saturating_add(bytes) > self.bytes_max
     }
 
-    /// Why nothing is taken any more.
+    /// Why no more records are taken.
     fn refusal(&self) -> Error {
         match self.ledger.failure() {
             Some(failure) => failure.at("the producer has failed"),
@@ -115,7 +118,7 @@ impl Core {
         }
     }
 
-    /// No batch is handed on any more.
+    /// No more batches are handed on.
     fn stop(&self) {
         let mut batches = self.lock();
         batches.closed = true;
@@ -126,7 +129,7 @@ impl Core {
 }
 
 impl SharedProducer {
-    /// Opens a topic for sending; `listener` is told of each outcome.
+    /// Opens a topic for sending; `listener` is reported of each outcome.
     ///
     /// # Errors
     /// As [`UntimedProducer::open`].
@@ -250,7 +253,7 @@ impl SharedProducer {
 
 impl Drop for SharedProducer {
     fn drop(&mut self) {
-        // There is nobody to tell.
+        // `drop` cannot return an error.
         let _ = self.close();
     }
 }
@@ -258,7 +261,7 @@ impl Drop for SharedProducer {
 fn late(what: &str, timeout: Duration) -> Error {
     Error::new(
         Kind::Unknown,
-        format!("{what} are not acknowledged after {timeout:?}: perhaps they are stored later"),
+        format!("{what} are not acknowledged after {timeout:?}; they may still be stored later"),
     )
     .cure("wait longer (timeout), or read them back before sending them again")
 }
@@ -269,14 +272,14 @@ pub struct Sending<'a> {
     shared: &'a SharedProducer,
     batches: Option<MutexGuard<'a, Batches>>,
     when_full: WhenFull,
-    /// The appending thread has something to see.
+    /// The appending thread has to be woken.
     wakes: bool,
 }
 
 impl Drop for Sending<'_> {
     #[inline]
     fn drop(&mut self) {
-        // Before it is woken: it would wait for the lock.
+        // Before the wake-up: the appending thread would wait for the lock.
         self.batches = None;
         if self.wakes {
             self.shared.core.appender.wake();
@@ -285,8 +288,8 @@ impl Drop for Sending<'_> {
 }
 
 impl Sending<'_> {
-    /// Takes a record of about so many bytes. `None`: there was no room, and `when_full` says not to
-    /// wait.
+    /// Takes a record of about this many bytes. `None`: there was no room, and `when_full` says not
+    /// to wait.
     ///
     /// # Errors
     /// As [`UntimedProducer::send`]; [`Kind::Busy`] if there was no room within the timeout,
@@ -341,7 +344,7 @@ impl Sending<'_> {
         let known = core.ledger.acknowledged();
         let batches = self.batches.get_or_insert_with(|| core.lock());
         if !core.is_full(batches, bytes) {
-            // Since the caller looked.
+            // There is room since the caller checked.
             return Ok(true);
         }
         batches.producer.hurry();
@@ -354,14 +357,15 @@ impl Sending<'_> {
             return Ok(true);
         }
         let text = format!(
-            "REQUEST_TIMED_OUT: no record was acknowledged for {timeout:?}, and no more may be under way"
+            "REQUEST_TIMED_OUT: no record was acknowledged for {timeout:?}, and the unacknowledged bytes \
+             are at their limit"
         );
         Err(Error::new(Kind::Busy, text)
-            .cure("wait longer (timeout), or allow more bytes under way (in_flight_bytes)"))
+            .cure("wait longer (timeout), or raise the limit (in_flight_bytes)"))
     }
 
-    /// The outcome of the batch that the record is in that was just taken of a partition. Another call
-    /// may release the lock.
+    /// The outcome of the batch of the last record taken for a partition. The next call may release
+    /// the lock.
     #[inline]
     pub fn completion(&self, partition: PartitionId) -> Option<&Arc<Completion>> {
         self.batches.as_ref()?.producer.completion(partition)
@@ -372,7 +376,7 @@ impl Sending<'_> {
 struct SharedJobs {
     core: Arc<Core>,
     is_known: bool,
-    /// When it last took a batch that was not full, and what becomes of that.
+    /// When it last took a batch that was not full, and that batch's outcome.
     taken: Duration,
     last: Option<Arc<Completion>>,
 }
@@ -380,7 +384,7 @@ struct SharedJobs {
 /// What the appending thread is to do.
 enum Next {
     Append(Job),
-    /// Nothing is due for so long; `None`: until a record is sent.
+    /// Nothing to do for this long; `None`: until a record is sent.
     Wait(Option<Duration>),
     End,
 }
@@ -396,7 +400,7 @@ impl SharedJobs {
         if let Some(job) = batches.producer.take_job() {
             return Next::Append(job);
         }
-        // Before it is known whether anything is under way, and whether anybody waits.
+        // Before the checks whether a batch is in flight, and whether a caller waits.
         core.appender.wants_progress(true);
         let is_stream = self.last.as_ref().is_some_and(|last| !last.is_awaited());
         let pace = Pace {
@@ -417,13 +421,13 @@ impl SharedJobs {
         };
         match (handed_on, batches.producer.take_job()) {
             (_, Some(job)) => {
-                // It does not park, and looks again before it does.
+                // It does not park, and checks again before it does.
                 core.appender.wants_progress(false);
                 self.taken = batches.producer.now();
                 self.last = batches.producer.completion(job.ticket.partition()).cloned();
                 Next::Append(job)
             }
-            // It has failed.
+            // The producer has failed.
             (Err(_), None) => Next::End,
             (Ok(_), None) if batches.closed => Next::End,
             (Ok(wait), None) => {
@@ -464,7 +468,7 @@ impl Jobs for SharedJobs {
 }
 
 impl Drop for SharedJobs {
-    /// Also where the appending thread panics.
+    /// Also runs if the appending thread panics.
     fn drop(&mut self) {
         self.core.stop();
     }

@@ -1,4 +1,4 @@
-//! The topic that a producer sends to, and what its batches may be by that: taken up together.
+//! The topic that a producer sends to, and the batch limits that follow from it, updated together.
 
 use super::producer_options::{ProducerOptions, ProducerRecord};
 use crate::error::{Error, Kind, Result};
@@ -6,16 +6,16 @@ use crate::record::{BatchBuilder, DECOMPRESSED_LEN_MAX};
 use crate::store::{TopicConfigs, TopicHandle};
 use crate::types::{Compression, Timestamp, TimestampType, TopicName};
 
-/// Least size of a batch, however many partitions share the memory.
+/// The least size of a batch, however many partitions share the memory.
 const BATCH_BYTES_MIN: usize = 16 * 1024;
 
-/// A topic as it was last looked at.
+/// A topic as last read.
 #[derive(Debug)]
 pub(super) struct Target {
     topic: TopicHandle,
-    /// A batch is handed on when it is this large.
+    /// A batch is handed on when it reaches this size.
     pub batch_bytes: usize,
-    /// Most bytes of a batch as stored.
+    /// The most bytes of a batch as stored.
     pub message_bytes: usize,
     pub compression: Compression,
 }
@@ -41,7 +41,7 @@ impl Target {
     }
 
     /// Whether a record that is large for its batch fits the topic's limit, compressed if asked;
-    /// `exact`: what it takes alone, without compression.
+    /// `exact`: its size as a batch of its own, without compression.
     ///
     /// # Errors
     /// [`Kind::MessageTooLarge`].
@@ -72,7 +72,7 @@ impl Target {
     }
 }
 
-/// Whether a topic that is made with the default configs takes a record of that size.
+/// Whether a topic that is created with the default configs takes a record of that size.
 ///
 /// # Errors
 /// [`Kind::MessageTooLarge`].
@@ -98,12 +98,12 @@ pub fn check_for_new_topic(
     .map_err(|(stored, e)| e.cure(make_with(name, stored)))
 }
 
-/// How to make a topic that takes batches of so many bytes.
+/// How to create a topic that takes batches of this many bytes.
 pub fn make_with(name: &TopicName, bytes: usize) -> String {
     format!("create the topic first: 'mq-topics create {name} -c max.message.bytes={bytes}'")
 }
 
-/// What a record takes as a batch, with the error, where that is too much.
+/// The size of a record as a batch, with the error if that is too large.
 fn weigh(
     name: &TopicName,
     most: usize,

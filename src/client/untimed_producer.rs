@@ -1,16 +1,16 @@
-//! The producer without a timer: builds batches on the caller's thread, appends them on a second, and waits for
-//! their durability on others, so that batch n+1 is built while batch n is being synced.
+//! The producer without a timer: builds batches on the caller's thread, appends them on a second,
+//! and waits for their durability on others, so that batch n+1 is built while batch n is synced.
 //!
 //! 1. Records of one partition are stored in the order in which they were sent.
-//! 2. A receipt is given only for what is acknowledged, in the order of each partition.
-//! 3. The first failure ends the producer: what follows it is not stored, and
-//!    [`Failure::first_unacknowledged`] says where to go on.
-//! 4. Memory, and what is sent and not acknowledged, are bounded by the options, not by what is sent.
-//! 5. What an altered topic says holds from the next look at the topic file on. The delivery looks at
-//!    each append, and the sender learns from it.
-//! 6. An error of [`UntimedProducer::send`] says that the record was not taken, or that the producer has
-//!    failed. A topic file that cannot be read is neither: what it said last holds, and the
-//!    delivery tells where that matters.
+//! 2. Receipts cover acknowledged records only, in the order of each partition.
+//! 3. The first failure ends the producer: later records are not stored, and
+//!    [`Failure::first_unacknowledged`] says where to continue.
+//! 4. Memory and the unacknowledged bytes are bounded by the options, not by what is sent.
+//! 5. An altered topic file applies from the next time that it is read. The delivery reads it at
+//!    each append, and the sender learns of the change from the delivery.
+//! 6. An error of [`UntimedProducer::send`] says that the record was not taken, or that the
+//!    producer has failed. An unreadable topic file causes neither: its last content applies, and
+//!    the delivery reports the error if it matters.
 
 pub(super) mod pace;
 mod queued;
@@ -34,16 +34,17 @@ use crate::record::{BATCH_HEADER_LEN, BatchBuilder, RECORD_OVERHEAD_MAX, partiti
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Compression, PartitionId, Timestamp, TopicName, Uuid};
 
-/// Batches under way between the caller and the appending thread.
+/// How many batches may wait between the caller and the appending thread.
 const QUEUE: usize = 4;
-/// How often the topic file is looked at for new partitions.
+/// How often the topic file is read for new partitions.
 const METADATA_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Sends records to one topic, and hands them on when it is told to: for a caller that knows when its
-/// input pauses. A [`super::Producer`] does that by itself, and takes a lock for each record.
+/// Sends records to one topic, and hands them on when the caller asks for it: for a caller that
+/// knows when its input pauses. A [`super::Producer`] does that by itself, and takes a lock for
+/// each record.
 ///
-/// Dropped, it hands on what was sent, and waits as [`UntimedProducer::close`] does; what went wrong
-/// nobody hears.
+/// Dropping it hands on what was sent, and waits as [`UntimedProducer::close`] does; an error is
+/// lost then.
 #[must_use = "close it to learn whether everything is stored"]
 #[derive(Debug)]
 pub struct UntimedProducer {
@@ -57,26 +58,27 @@ pub struct UntimedProducer {
     ledger: Arc<Ledger>,
     outbox: Outbox,
     spare: Receiver<BatchBuilder>,
-    /// `None` where a [`super::SharedProducer`] has it.
+    /// `None` if a [`super::SharedProducer`] has it.
     delivery: Option<Delivery>,
     checked: Duration,
 }
 
-/// Where a batch goes that is handed on.
+/// Where a finished batch is handed on to.
 #[derive(Debug)]
 enum Outbox {
-    /// To the appending thread; `None` once nothing more comes. A full channel is waited for.
+    /// To the appending thread; `None` once no more batches come. The caller waits while the
+    /// channel is full.
     Channel(Option<SyncSender<Job>>),
-    /// Kept until the appending thread takes it. Its bytes are bounded by the caller, which sees to it
-    /// that there is room before it sends: nothing is waited for, since the appending thread needs
-    /// the lock that the caller holds.
+    /// Kept until the appending thread takes it. The caller bounds the bytes: it sees to it that
+    /// there is room before it sends. Nothing waits here, since the appending thread needs the lock
+    /// that the caller holds.
     Queue(JobQueue),
 }
 
 #[derive(Debug)]
 struct JobQueue {
     jobs: VecDeque<Job>,
-    /// Some came since the appending thread was last woken.
+    /// Batches came since the appending thread was last woken.
     has_new: bool,
     of: Arc<CompletionOf>,
 }
@@ -85,15 +87,15 @@ struct JobQueue {
 #[derive(Debug, Default)]
 struct Slot {
     builder: Option<BatchBuilder>,
-    /// The number of its first record among all that were sent.
+    /// The number of its first record among all sent records.
     first_sent: u64,
-    /// The same among those of the partition.
+    /// The same among the records of the partition.
     first: u64,
     begun: Duration,
-    /// Of the batch in the making, or of the one before it where there is none. Only in a shared
+    /// Of the batch in the making; if there is none, of the previous one. Only in a shared
     /// producer.
     completion: Option<Arc<Completion>>,
-    /// Somebody waits for the batch: it does not linger.
+    /// A caller waits for the batch: it does not linger.
     is_urgent: bool,
 }
 
@@ -116,8 +118,8 @@ pub struct Failure {
     pub error: Error,
     /// How many records are acknowledged.
     pub acknowledged: u64,
-    /// The number (from 0, in the order of sending) of the first record that is not; `None` if
-    /// all are.
+    /// The number (from 0, in the order of sending) of the first record that is not acknowledged;
+    /// `None` if all are.
     pub first_unacknowledged: Option<u64>,
 }
 
@@ -176,7 +178,7 @@ impl UntimedProducer {
         })
     }
 
-    /// How many partitions the topic has, as far as is known.
+    /// How many partitions the topic has, as last read.
     pub fn partitions(&self) -> usize {
         self.slots.len()
     }
@@ -186,23 +188,23 @@ impl UntimedProducer {
         self.target.topic().meta().topic_id
     }
 
-    /// Most bytes of a batch as stored.
+    /// The most bytes of a batch as stored.
     pub fn message_bytes_max(&self) -> usize {
         self.target.message_bytes
     }
 
-    /// How to let the topic take batches of so many bytes.
+    /// How to let the topic take batches of this many bytes.
     pub fn raise_for(&self, bytes: usize) -> String {
         let topic = self.target.topic();
         topic.configs().raise_for(&topic.meta().name, bytes)
     }
 
-    /// The codec that batches are stored with, as far as is known.
+    /// The codec that batches are stored with, as last read.
     pub fn compression(&self) -> Compression {
         self.target.compression
     }
 
-    /// How many records were taken by [`UntimedProducer::send`].
+    /// How many records [`UntimedProducer::send`] has taken.
     pub fn sent(&self) -> u64 {
         self.sequence
     }
@@ -212,8 +214,8 @@ impl UntimedProducer {
         self.ledger.acknowledged()
     }
 
-    /// Takes a record. It is stored once its batch is full, or is handed on. Returns
-    /// where it goes, and the number by which its receipt names it.
+    /// Takes a record. It is stored once its batch is full, or is handed on. Returns its partition,
+    /// and the number by which its receipt names it.
     ///
     /// # Errors
     /// As long as the producer [has not failed](UntimedProducer::has_failed), nothing of this record is
@@ -241,14 +243,14 @@ impl UntimedProducer {
                 .map(|h| h.key.len() + h.value.map_or(0, <[u8]>::len) + 10)
                 .sum::<usize>();
         if bytes > self.target.batch_bytes {
-            // It may be the reason for which the topic was altered.
+            // The topic may have been altered for this record.
             self.refresh_partitions()?;
         }
         self.make_room(at, bytes)?;
         let mut builder = self.builder(at)?;
         let before = builder.len_bytes();
         if before + bytes > self.target.message_bytes {
-            // Only a record alone comes here: weigh it exactly.
+            // Only a record alone comes here: compute its exact size.
             let headers = record.headers.iter().copied();
             let exact = builder.size_with(timestamp, record.key, record.value, headers);
             if let Err(e) = self.target.weigh(&mut builder, exact, record, timestamp) {
@@ -289,7 +291,7 @@ impl UntimedProducer {
         )
     }
 
-    /// [`UntimedProducer::send`] for a value without key and headers: the way of most records.
+    /// [`UntimedProducer::send`] for a value without key and headers: most records are such.
     #[inline]
     pub fn send_value(&mut self, timestamp: Timestamp, value: &[u8]) -> Result<Sent> {
         let at = self.keyless();
@@ -340,8 +342,8 @@ impl UntimedProducer {
         Ok(())
     }
 
-    /// Tells that no further record is at hand: hands on what has lingered long enough. Returns
-    /// how long the rest may still wait, `None` if nothing is left.
+    /// The caller has no further record now: hands on what has lingered long enough. Returns how
+    /// long the rest may still wait, `None` if nothing is left.
     pub fn idle(&mut self) -> Result<Option<Duration>> {
         let now = self.store.clock().monotonic();
         let mut wait = None;
@@ -363,8 +365,8 @@ impl UntimedProducer {
         Ok(wait)
     }
 
-    /// Hands on what has lingered long enough, unless the delivery is at work anyway. Returns when to
-    /// look again; `None`: nothing is left.
+    /// Hands on what has lingered long enough, unless the delivery is busy. Returns when to check
+    /// again; `None`: nothing is left.
     pub(super) fn hand_on_in_time(&mut self, again: Duration) -> Result<Option<Duration>> {
         if self.building_bytes == 0 {
             return Ok(None);
@@ -379,8 +381,8 @@ impl UntimedProducer {
         &self.ledger
     }
 
-    /// What was acknowledged since this was last asked; waits up to `timeout` if nothing was. Some
-    /// 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
+    /// The records that were acknowledged since the last call; if there are none, waits up to
+    /// `timeout`. Some 65,000 receipts wait to be taken; beyond that the oldest are dropped, though
     /// [`UntimedProducer::acknowledged`] counts them.
     pub fn receipts(&mut self, timeout: Duration) -> Vec<Receipt> {
         self.ledger.receipts(timeout)
@@ -402,9 +404,9 @@ impl UntimedProducer {
         self.ledger.has_failed()
     }
 
-    /// Hands on everything, waits until all of it is acknowledged (and synced, where the topic's
-    /// configs ask for that at exit), and ends. `on_receipts` is given what is acknowledged
-    /// meanwhile.
+    /// Hands on everything, waits until all of it is acknowledged (and synced, if the topic's
+    /// configs ask for that at exit), and ends. `on_receipts` gets the records that are
+    /// acknowledged meanwhile.
     ///
     /// # Errors
     /// What went wrong first, with what is acknowledged and what is not.
@@ -443,7 +445,7 @@ impl UntimedProducer {
         }
     }
 
-    /// What ended the delivery, as it is told to who goes on sending.
+    /// What ended the delivery, for a caller that goes on sending.
     fn failure(&self) -> Error {
         let gone = || Error::new(Kind::Unknown, "the delivery ended unexpectedly");
         let cause = self.ledger.failure().unwrap_or_else(gone);
@@ -466,8 +468,8 @@ impl UntimedProducer {
         }
     }
 
-    /// Hands on the partition's batch if a record of `bytes` does not fit it any more. A batch that
-    /// begins obeys what the delivery has seen of the topic.
+    /// Hands on the partition's batch if a record of `bytes` does not fit it any more. A new batch
+    /// obeys the topic file that the delivery has read.
     fn make_room(&mut self, at: usize, bytes: usize) -> Result<()> {
         let room = self.target.batch_bytes;
         let built = self.slots.get(at).and_then(|slot| slot.builder.as_ref());
@@ -525,7 +527,7 @@ impl UntimedProducer {
             completion: slot.completion.clone(),
         };
         let entered = match &self.outbox {
-            // To wait here, or below, is where the caller feels the disk's pace.
+            // The waits here and below slow the caller to the disk's pace.
             Outbox::Channel(_) => self.ledger.enter(batch),
             Outbox::Queue(..) => self.ledger.enter_at_once(batch),
         };
@@ -558,7 +560,7 @@ impl UntimedProducer {
         let now = self.store.clock().monotonic();
         if self.knows_newer_topic() || now - self.checked >= METADATA_INTERVAL {
             self.checked = now;
-            // The batch is handed on: what becomes of it, the delivery tells.
+            // The batch is handed on: the delivery reports its outcome.
             let _ = self.refresh_partitions();
         }
     }
@@ -567,7 +569,7 @@ impl UntimedProducer {
 impl Drop for UntimedProducer {
     fn drop(&mut self) {
         if matches!(self.outbox, Outbox::Channel(Some(_))) {
-            // There is nobody to tell.
+            // `drop` cannot return an error.
             let _ = self.finish(|_| ());
         }
     }

@@ -1,4 +1,4 @@
-//! Replicas looked over.
+//! Verification of replicas.
 
 use std::time::Duration;
 
@@ -10,48 +10,49 @@ use crate::partition::{self, PartitionReader, Replica};
 use crate::store::{TopicHandle, layout};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
-/// What a look at one replica found.
+/// The state of one replica, as verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The partition.
     pub tp: TopicPartition,
-    /// Whose replica.
+    /// The broker of the replica.
     pub broker: BrokerId,
-    /// Whether another broker leads: then a repair makes the replica anew.
+    /// Whether another broker leads: a repair then replaces the replica.
     pub follows: bool,
     /// Whether it is in the in-sync set.
     pub in_sync: bool,
     /// What is wrong.
     pub findings: Vec<Finding>,
-    /// How much was looked at.
+    /// How much was checked.
     pub covered: Covered,
     /// Why it is offline, if it is.
     pub offline: Option<partition::Offline>,
     /// Where a repair would end the log.
     pub sound_end: Offset,
-    /// The leader epoch of the last sound record, and where that ends; `None` without one.
+    /// The leader epoch of the last sound record, and where that ends; `None` if there is no sound
+    /// record.
     pub sound: Option<(LeaderEpoch, Offset)>,
     /// Where it ends now, as far as that is known.
     pub log_end: Offset,
-    /// Whether neither copy of the page is sound: where the log ended is not known.
+    /// Whether neither copy of the state page is sound: where the log ended is then unknown.
     pub page_lost: bool,
-    /// Bytes of the log that are there behind `sound_end`, zeros apart.
+    /// Bytes of the log behind `sound_end`, zeros apart.
     pub bytes_behind: u64,
     /// Records behind the first damage that are in undamaged batches.
     pub sound_behind: u64,
-    /// The small files that a repair makes anew.
+    /// The small files that a repair creates again.
     pub renewed: Vec<&'static str>,
 }
 
 impl Verified {
-    /// Whether records or the page are touched, or the partition is offline.
+    /// Whether records or the state page are damaged, or the partition is offline.
     pub fn is_damaged(&self) -> bool {
         self.offline.is_some() || self.findings.iter().any(|finding| finding.data)
     }
 }
 
 impl Admin {
-    /// Looks the leader's replica of a partition over: how its files fit together, and with `deep`
+    /// Verifies the leader's replica of a partition: how its files fit together, and with `deep`
     /// every checksum, record and index entry. Changes nothing.
     pub fn verify(&self, tp: &TopicPartition, deep: bool) -> Result<Verified> {
         let topic = TopicHandle::open(self.store(), &tp.topic)?;
@@ -74,7 +75,7 @@ impl Admin {
             if e.kind() != Kind::Fenced {
                 return e;
             }
-            // The topic file names it and it is not there: no try again mends that.
+            // The topic file names it but it is missing: a retry does not help.
             let e = e.with_kind(Kind::Damaged);
             let name = layout::replica_dir(tp);
             if follows {
@@ -90,14 +91,14 @@ impl Admin {
                         tp.topic
                     ))
                 }
-                _ => e.cure("the next read or write rebuilds a lost page from the log"),
+                _ => e.cure("the next read or write restores a lost state page from the log"),
             }
         })?;
         if let Ok(reader) = PartitionReader::open_at(self.store(), tp, broker) {
             reader.take_in_unshown(self.timeout())?;
         }
         let dir = &**replica.dir();
-        // A log that is repaired while it is looked at is looked at again.
+        // If the log is repaired during the check, the check starts again.
         for _ in 0..100 {
             let mut findings = Vec::new();
             let mut renewed = Vec::new();
@@ -111,9 +112,9 @@ impl Admin {
             for (copy, sound) in replica.page_copies()?.into_iter().enumerate() {
                 if !sound {
                     let what = if page.is_some() {
-                        "this copy of the page is damaged (the other one is used)"
+                        "this copy of the state page is damaged (the other one is used)"
                     } else {
-                        "this copy of the page is damaged, and so is the other one"
+                        "this copy of the state page is damaged, and so is the other one"
                     };
                     let mut bad = finding(partition::PAGE_FILE, what);
                     bad.position = copy as u64 * 4096;
@@ -136,7 +137,8 @@ impl Admin {
                 renewed.push(LeaderEpochs::FILE);
             }
             let segments = Segments::list(dir)?;
-            // Files beyond the active segment are what a killed roll left: no part of the log.
+            // Files beyond the active segment come from a roll that was killed: they are no part of
+            // the log.
             let segments = match &page {
                 Some(page) => segments.up_to(page.tail.active),
                 None => segments,
@@ -149,7 +151,7 @@ impl Admin {
             let mut of_log = Vec::new();
             let mut covered = log::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
             if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
-                // By the epochs that a repair goes by.
+                // By the epochs that a repair uses.
                 let newest = partition
                     .leader_epoch
                     .max(page.map_or(0, |page| page.leader_epoch));
@@ -229,7 +231,7 @@ impl Admin {
         )
     }
 
-    /// Makes a follower's replica anew: empty, to be filled from the leader.
+    /// Replaces a follower's replica by an empty one, to be filled from the leader.
     ///
     /// # Errors
     /// As [`store::replace_replica`].
@@ -244,8 +246,8 @@ impl Admin {
     }
 }
 
-/// How long a look behind the indexes waits for the append lock. Where a writer keeps it for
-/// longer, nobody can tell its unpublished entries from junk, and nothing is said.
+/// How long the check of the indexes waits for the append lock. If a writer holds it for longer,
+/// its unpublished entries cannot be told from junk, and nothing is reported.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(20);
 
 fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> {
@@ -258,7 +260,8 @@ fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> 
     }
 }
 
-/// How many bytes a repair that ends the log there sets aside. A rest that is all zeros is not kept.
+/// How many bytes a repair that ends the log there sets aside. A rest that is all zeros is not
+/// kept.
 fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> Result<u64> {
     let mut kept = 0;
     let mut buf = vec![0; 256 * 1024];
@@ -288,7 +291,7 @@ fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> 
     Ok(kept)
 }
 
-/// How many records a repair that ends the log there takes away with undamaged batches.
+/// How many records of undamaged batches a repair that ends the log there removes.
 fn sound_behind(
     dir: &dyn crate::disk::Dir,
     segments: &Segments,

@@ -16,7 +16,7 @@ pub(crate) fn remove_dir(logs: &dyn Dir, aside: &str) {
 /// that, a later one still recognizes a replica that was moved aside, not one that is being filled.
 ///
 /// # Errors
-/// [`Kind::Io`].
+/// [`Kind::Io`](crate::error::Kind::Io).
 pub fn remove_flat(logs: &dyn Dir, name: &str) -> Result<()> {
     let error = |e| Error::io("remove", join(logs, name), e);
     let gone = |e: std::io::Error| match e.kind() {

@@ -1,4 +1,4 @@
-//! The real tools on a store of their own, as a shell uses them.
+//! The real tools on a store of their own, run as a shell runs them.
 #![allow(dead_code, reason = "each binary uses a part")]
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is not told to be quick.
+/// The bound of each wait for which the caller gives none.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory with a store in it.
@@ -69,7 +69,7 @@ impl Shell {
         run(self.command(tool, args), input)
     }
 
-    /// Runs a tool that must end with 0; its output.
+    /// Runs a tool that must exit with 0; returns its output.
     pub fn ok(&self, tool: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
         let done = self.run(tool, args, input);
         assert_eq!(done.status, 0, "{tool} {args:?}: {}", done.err);
@@ -92,7 +92,7 @@ impl Shell {
         String::from_utf8(self.consume(args)).expect("text")
     }
 
-    /// Starts a tool that goes on.
+    /// Starts a tool and leaves it running.
     pub fn start(&self, tool: &str, args: &[&str]) -> Running {
         let mut command = self.command(tool, args);
         Running::of(command.stdin(Stdio::piped()).spawn().expect("spawn"))
@@ -101,7 +101,7 @@ impl Shell {
 
 /// How a tool ended.
 pub struct Done {
-    /// The exit status; 128 and the signal's number where one ended it.
+    /// The exit status; 128 plus the signal's number if a signal ended it.
     pub status: i32,
     pub out: Vec<u8>,
     pub err: String,
@@ -130,7 +130,7 @@ pub fn status_of(status: std::process::ExitStatus) -> i32 {
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// Runs a command to its end, feeding it `input`; kills it when it takes too long.
+/// Runs a command to its end, with `input`; kills it if it takes too long.
 pub fn run(mut command: Command, input: &[u8]) -> Done {
     let started = Instant::now();
     let mut running = Running::of(command.stdin(Stdio::piped()).spawn().expect("spawn"));
@@ -148,7 +148,7 @@ pub fn run(mut command: Command, input: &[u8]) -> Done {
     done
 }
 
-/// What a pipe gave up to now.
+/// The output of a pipe so far.
 #[derive(Clone, Default)]
 pub struct Heard(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
 
@@ -174,7 +174,7 @@ impl Heard {
         self.0.0.lock().expect("unpoisoned").0.clone()
     }
 
-    /// Waits until `wanted` holds of what was heard; `false` if it did not in time.
+    /// Waits until `wanted` holds for the output; `false` if it did not in time.
     pub fn until(&self, patience: Duration, wanted: impl Fn(&[u8]) -> bool) -> bool {
         let until = Instant::now() + patience;
         let mut state = self.0.0.lock().expect("unpoisoned");
@@ -191,7 +191,7 @@ impl Heard {
     }
 }
 
-/// A tool at work. Killed when dropped.
+/// A running tool. Dropping it kills it.
 pub struct Running {
     pub child: Child,
     pub out: Heard,
@@ -233,7 +233,7 @@ impl Running {
         rustix::process::kill_process(pid.expect("a pid"), signal).expect("signalled");
     }
 
-    /// Waits until the output has `text` in it.
+    /// Waits until the output contains `text`.
     pub fn says(&self, text: &str) {
         let found = self.out.until(PATIENCE, |bytes| {
             memchr::memmem::find(bytes, text.as_bytes()).is_some()

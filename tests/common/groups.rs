@@ -36,7 +36,7 @@ pub fn store() -> (SimDisk, Uuid) {
     store_of(3)
 }
 
-/// The same with so many partitions.
+/// The same with this many partitions.
 pub fn store_of(partitions: i32) -> (SimDisk, Uuid) {
     let sim = SimDisk::new();
     let (disk, clock) = (Arc::new(sim.clone()), Arc::new(SystemClock::default()));
@@ -46,7 +46,7 @@ pub fn store_of(partitions: i32) -> (SimDisk, Uuid) {
     (sim, topic_id)
 }
 
-/// Joins for the topic; alone, it owns all partitions at once.
+/// Joins for the topic; a member alone owns all partitions at once.
 pub fn join(sim: &SimDisk) -> Result<Membership> {
     let options = JoinOptions {
         subscription: Subscription::to_names([topic()]),
@@ -76,7 +76,7 @@ pub fn commit(sim: &SimDisk, topic_id: Uuid, offsets: &[(i32, i64)]) -> Result<(
     join(sim)?.commit(entries(topic_id, offsets))
 }
 
-/// What is committed for the three partitions.
+/// The committed offsets of the three partitions.
 pub type Offsets = [Option<i64>; 3];
 
 pub fn offsets(sim: &SimDisk, topic_id: Uuid) -> Offsets {

@@ -1,9 +1,10 @@
-//! What workers did and saw, and what must hold of it.
+//! What workers did and saw, and what must hold for it.
 //!
 //! A [`History`] outlives every crash of what it records. An event is entered as soon as its
-//! outcome is known, an invocation before anything is done. [`check`] finds what cannot be.
+//! outcome is known, an invocation before its work begins. [`check`] finds contradictions.
 //!
-//! A *log* is one partition of one topic id: a topic made anew under the same name is another.
+//! A *log* is one partition of one topic id: a topic that is created again under the same name is
+//! another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -36,7 +37,7 @@ pub enum Event {
         log: Log,
         payload: String,
     },
-    /// It was told where the payload is.
+    /// The producer got an acknowledgement with the payload's place.
     Acknowledged {
         producer: u32,
         log: Log,
@@ -44,19 +45,19 @@ pub enum Event {
         place: Place,
         promise: Promise,
     },
-    /// It was told that nothing was stored.
+    /// The producer got an error: nothing was stored.
     Failed {
         producer: u32,
         log: Log,
         payload: String,
     },
-    /// It was told that nobody knows.
+    /// The producer got an error: the outcome is unknown.
     Unknown {
         producer: u32,
         log: Log,
         payload: String,
     },
-    /// A reader is assigned a log from an offset on: its reads follow.
+    /// A reader is assigned a log from an offset on; its reads follow.
     Assigned { reader: u32, log: Log, from: i64 },
     /// It read a record.
     Read {
@@ -66,7 +67,7 @@ pub enum Event {
         payload: String,
         promise: Promise,
     },
-    /// A log's bounds were seen.
+    /// A reader saw a log's bounds.
     Bounds {
         log: Log,
         log_start: i64,
@@ -84,7 +85,7 @@ pub enum Event {
     },
 }
 
-/// What cannot be.
+/// A contradiction in a history.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Violation {
     /// One (epoch, offset) names two records.
@@ -102,20 +103,20 @@ pub enum Violation {
         one: i64,
         other: i64,
     },
-    /// An acknowledged or shown record is not where it was, in a read that covers it.
+    /// An acknowledged or shown record is not at its place, in a read that covers it.
     Lost {
         log: Log,
         offset: i64,
         payload: String,
         found: Option<String>,
     },
-    /// A record was read that nobody appended there.
+    /// A record was read that no producer appended there.
     Invented {
         log: Log,
         offset: i64,
         payload: String,
     },
-    /// A record was read of which its producer was told that nothing was stored.
+    /// A record was read though its producer got the error that nothing was stored.
     NotFailed {
         log: Log,
         offset: i64,
@@ -182,14 +183,14 @@ impl History {
     }
 }
 
-/// What is known of one log while a history is gone through.
+/// What is known of one log while a history is checked.
 #[derive(Default)]
 struct Known {
-    /// By epoch and offset, whoever saw it.
+    /// By epoch and offset, from all events.
     named: BTreeMap<(i32, i64), String>,
     /// Offset of each payload that was acknowledged or read.
     places: BTreeMap<String, i64>,
-    /// What must be there: offset, payload, and whether a power cut may take it.
+    /// The records that must be there: offset, payload, and whether a power cut may take it.
     owed: BTreeMap<i64, (String, Promise)>,
     invoked: BTreeSet<String>,
     failed: BTreeSet<String>,
@@ -204,7 +205,7 @@ struct Reading {
     seen: BTreeMap<i64, String>,
 }
 
-/// Everything in the history that cannot be, in order, each once.
+/// All contradictions in the history, in order, each once.
 pub fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut logs: BTreeMap<Log, Known> = BTreeMap::new();
@@ -341,7 +342,7 @@ impl Known {
         }
     }
 
-    /// A producer's records stand in the order of their invocations.
+    /// Checks that a producer's records stand in the order of their invocations.
     fn in_order(&mut self, log: &Log, payload: &str, offset: i64, found: &mut Vec<Violation>) {
         let Some((producer, number)) = self.order.get(payload).copied() else {
             return;
@@ -396,7 +397,7 @@ impl Known {
     fn lose_what_may_be_lost(&mut self) {
         self.owed
             .retain(|_, (_, promise)| *promise == Promise::PowerCut);
-        // A record that was lost may be sent again, and land elsewhere in another epoch.
+        // A record that was lost may be sent again, and get another offset in another epoch.
         let owed: BTreeSet<String> = self
             .owed
             .values()

@@ -9,7 +9,7 @@ use super::sweep::thinned;
 
 const WORKERS: usize = 2;
 
-/// A scenario's name, and how many kills it is worth (`MQ_LONG=1`: ten times as many).
+/// A scenario's name, and its number of kills (`MQ_LONG=1`: ten times as many).
 pub struct Share {
     pub name: &'static str,
     pub kills: usize,
@@ -19,7 +19,7 @@ pub struct Share {
 pub type Calls = BTreeMap<&'static str, usize>;
 
 /// `count` makes an undisturbed run of a scenario, and leaves the store that it began with as
-/// `template`; `kill` makes one that is killed at the Nth of a call.
+/// `template`; `kill` makes a run that is killed at the Nth of a call.
 pub fn over_all(
     test: &str,
     shares: &[Share],

@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Unmounts what it mounted when it is dropped.
+/// The mounts of a test; dropping this unmounts them.
 pub struct Mounts(Vec<PathBuf>);
 
 impl Mounts {
-    /// One at each place, which is made, with room for `megabytes`. `None` where this may not be
-    /// done.
+    /// Creates each place and mounts a file system with room for `megabytes` there. `None` if this
+    /// user may not mount.
     pub fn new<'a>(places: impl Iterator<Item = &'a Path>, megabytes: u32) -> Option<Mounts> {
         Self::with(places, &format!("size={megabytes}m"))
     }

@@ -1,4 +1,4 @@
-//! The real tools as processes, each case in a directory of its own that outlives a failure.
+//! The real tools as processes, each case in its own directory, which is kept after a failure.
 
 #![allow(dead_code, reason = "each binary uses a part")]
 
@@ -11,10 +11,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a process may take: the next one after a kill must be through by then.
+/// How long a process may take, including the first one after a kill.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What went wrong in a case.
+/// The failure of a case.
 pub type Failure = String;
 
 /// Fails a case unless something holds.
@@ -28,7 +28,7 @@ macro_rules! hold {
 
 /// How a process ended and what it printed.
 pub struct Ran {
-    /// What it was, for messages.
+    /// The command, for messages.
     pub what: String,
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
@@ -46,12 +46,12 @@ impl Ran {
         self.status.signal()
     }
 
-    /// What ended how, and what it said, for messages.
+    /// The command, its end and its messages.
     pub fn ending(&self) -> String {
         format!("{} ended with {}: {}", self.what, self.status, self.stderr)
     }
 
-    /// The lines that were printed whole.
+    /// The complete lines that were printed.
     pub fn lines(&self) -> Vec<String> {
         let whole = self
             .stdout
@@ -64,7 +64,7 @@ impl Ran {
             .collect()
     }
 
-    /// That it ended with this status.
+    /// Checks that it ended with this status.
     pub fn expect(self, code: i32) -> Result<Ran, Failure> {
         if self.code() == Some(code) {
             return Ok(self);
@@ -94,7 +94,7 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// Whether strace is there. In CI it has to be.
+/// Whether strace is installed. In CI it must be.
 ///
 /// # Panics
 ///
@@ -111,12 +111,12 @@ pub fn has_strace(test: &str) -> bool {
     false
 }
 
-/// The long run was asked for.
+/// Whether the long run was asked for.
 pub fn is_long() -> bool {
     std::env::var_os("MQ_LONG").is_some_and(|value| value == "1")
 }
 
-/// A case's directory: the store is `store` in it, beside what its processes read and printed.
+/// A case's directory: the store is `store` in it, beside the inputs and outputs of its processes.
 pub struct Place {
     dir: PathBuf,
     store: PathBuf,
@@ -124,7 +124,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// A new directory, in memory where there is such a place.
+    /// A new directory, in memory if there is a memory file system.
     pub fn new(name: &str) -> Place {
         let shm = Path::new("/dev/shm");
         let parent = if shm.is_dir() {
@@ -175,7 +175,7 @@ impl Place {
         path
     }
 
-    /// A copy of another place's store, with the inode numbers all new.
+    /// A copy of another place's store, with new inode numbers throughout.
     pub fn copy_store(&self, from: &Path) {
         let done = Command::new("cp")
             .arg("-a")
@@ -231,7 +231,7 @@ impl Place {
         self.spawn(command, what.collect::<Vec<_>>().join(" "), input)
     }
 
-    /// Starts strace, or what else is not one of the tools.
+    /// Starts strace, or another program that is not one of the tools.
     pub fn trace(&self, argv: &[&str]) -> Result<Running, Failure> {
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]);
@@ -277,7 +277,7 @@ impl Place {
     }
 }
 
-/// A process at work, with all that it started.
+/// A running process, with all processes that it started.
 pub struct Running {
     pub child: std::process::Child,
     what: String,
@@ -286,7 +286,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its end; one that takes too long is killed, and that is a failure.
+    /// Waits for its end; a process that takes too long is killed, which is a failure.
     pub fn end(mut self) -> Result<Ran, Failure> {
         let begun = Instant::now();
         let status = loop {
@@ -310,12 +310,12 @@ impl Running {
         })
     }
 
-    /// What it has printed so far.
+    /// Its standard output so far.
     pub fn printed(&self) -> Vec<u8> {
         fs::read(&self.stdout).unwrap_or_default()
     }
 
-    /// What it has said so far on its standard error.
+    /// Its standard error so far.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.stderr).unwrap_or_default()).into_owned()
     }
@@ -326,7 +326,7 @@ impl Running {
         printed.iter().filter(|byte| **byte == b'\n').count()
     }
 
-    /// Waits until it has printed so many lines.
+    /// Waits until it has printed this many lines.
     pub fn prints(&self, lines: usize) -> Result<(), Failure> {
         let begun = Instant::now();
         while self.lines_so_far() < lines {
@@ -340,7 +340,7 @@ impl Running {
         Ok(())
     }
 
-    /// Sends a signal to it and to all that it started.
+    /// Sends a signal to it and to all processes that it started.
     pub fn signal_group(&self, signal: rustix::process::Signal) {
         let group = i32::try_from(self.child.id())
             .ok()
@@ -351,7 +351,7 @@ impl Running {
     }
 }
 
-/// Cases run by two workers, counted, their failures kept.
+/// Runs cases on two workers, counts them, and keeps their failures.
 #[derive(Default)]
 pub struct Score {
     cases: AtomicUsize,
@@ -359,7 +359,7 @@ pub struct Score {
 }
 
 impl Score {
-    /// Runs one case in a place of its own, which stays if it fails.
+    /// Runs one case in its own place, which is kept if the case fails.
     pub fn case(&self, name: &str, body: impl FnOnce(&Place) -> Result<(), Failure>) {
         self.cases.fetch_add(1, Ordering::Relaxed);
         let place = Place::new("case");
@@ -489,7 +489,8 @@ pub fn check_log(
     Ok(there)
 }
 
-/// That the store works without repair: one more record, read back, and nothing damaged.
+/// Checks that the store works without repair: one more record can be written and read, and nothing
+/// is damaged.
 pub fn works_on(place: &Place, topic: &str) -> Result<(), Failure> {
     let line = format!("on and on {}", place.runs.load(Ordering::Relaxed));
     let input = place.input("more", std::slice::from_ref(&line));

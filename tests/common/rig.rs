@@ -1,4 +1,4 @@
-//! Workers on a store, on whatever disk: what they do and see goes into a history.
+//! Workers on a store, on any disk: their actions and results go into a history.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +18,10 @@ use mq::types::{Compression, TimestampType, TopicName, TopicPartition};
 
 use super::history::{Event, History, Log, Place, Promise};
 
-/// How long a worker waits for a lock: of the clock that it was given.
+/// How long a worker waits for a lock, by the clock that it was given.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Time that passes only when somebody looks or sleeps.
+/// A clock that advances only when it is read or slept on.
 #[derive(Debug, Default)]
 pub struct TickClock {
     now: Mutex<Duration>,
@@ -44,7 +44,7 @@ impl Clock for TickClock {
         self.pass(Duration::from_micros(1))
     }
 
-    /// Longer than asked for, as sleeps are: waits come to their ends sooner.
+    /// Longer than requested, as real sleeps are: waits end sooner.
     fn sleep(&self, duration: Duration) {
         self.pass(duration * 50);
     }
@@ -53,12 +53,12 @@ impl Clock for TickClock {
 /// A topic's outward state: number of partitions and explicit configs.
 pub type View = Option<(usize, BTreeMap<String, String>)>;
 
-/// What is known of all that happened, whoever did it.
+/// Everything that is known of what happened, from all workers.
 #[derive(Clone, Default)]
 pub struct Ledger {
     pub history: History,
-    /// Each topic's states that a reader may find: the last one that was reported, and those that
-    /// a call which never returned may have made.
+    /// Each topic's states that a reader may find: the last reported one, and those that a call
+    /// which never returned may have made.
     pub views: BTreeMap<String, Vec<View>>,
     next_payload: u64,
     next_reader: u32,
@@ -86,7 +86,7 @@ pub fn configs(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Opens the store, making it if there is none.
+/// Opens the store; creates it if there is none.
 pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Arc<StoreDir>> {
     StoreDir::open_or_create(disk, Arc::new(TickClock::default()), path).map(Arc::new)
 }
@@ -122,7 +122,7 @@ impl Worker {
         }
     }
 
-    /// Runs a change of metadata: the topic is as before, or as `after` says.
+    /// Runs a change of metadata: afterwards the topic is unchanged, or as `after` says.
     fn change<T>(
         &self,
         ledger: &mut Ledger,
@@ -215,13 +215,13 @@ impl Worker {
         Ok(self.writers.get_mut(tp).expect("just entered"))
     }
 
-    /// Drops open files: the next use opens them anew, as a new process would.
+    /// Drops open files: the next use opens them again, as a new process would.
     pub fn forget(&mut self) {
         self.writers.clear();
     }
 
-    /// Appends one batch of `count` records of about `bytes` each, and waits for what its topic
-    /// calls an acknowledgement.
+    /// Appends one batch of `count` records of about `bytes` each, and waits for its topic's kind
+    /// of acknowledgement.
     pub fn append(
         &mut self,
         ledger: &mut Ledger,
@@ -312,7 +312,7 @@ impl Worker {
         }
     }
 
-    /// What was acknowledged below a durable offset survives a power cut.
+    /// Acknowledged records below a durable offset survive a power cut.
     fn promise_more(&self, ledger: &mut Ledger, log: &Log, durable: i64) {
         for (of, payload, place) in &self.acked {
             if of == log && place.offset < durable {
@@ -330,7 +330,7 @@ impl Worker {
         }
     }
 
-    /// Puts a partition in order after damage or a failed sync.
+    /// Repairs a partition after damage or a failed sync.
     pub fn repair(&mut self, ledger: &mut Ledger, tp: &TopicPartition) -> Result<()> {
         let outcome = self.writer(tp).and_then(|(writer, _)| writer.repair());
         if let Err(e) = &outcome {
@@ -351,7 +351,7 @@ impl Worker {
     }
 }
 
-/// Names the log that a partition is now.
+/// Names the present log of a partition.
 pub fn log_of(store: &StoreDir, tp: &TopicPartition) -> Result<Log> {
     let (meta, _) = topic_file::read(store, &tp.topic)?;
     Ok(format!("{}/{}", meta.topic_id, tp.partition))

@@ -3,14 +3,14 @@
 //! A [`SimDisk`] is one process's view of a world (see [`world`] for what a power cut leaves).
 //! [`SimDisk::process`] starts another process on the same world, [`SimDisk::kill`] ends this one
 //! and starts its successor, [`SimDisk::crash`] cuts the power of the whole world and starts a
-//! process on what is left of it. The dead keep their handles, and every use of them fails.
+//! process on what is left of it. Dead processes keep their handles, and every use of them fails.
 //!
 //! Every call that changes something is an operation, counted from 1, as is every sync. A plan
-//! stops or fails the nth, or lets something happen before it: run once to count, then once for each
-//! n.
+//! stops or fails the nth, or makes something happen before it: run once to count, then once for
+//! each n.
 //!
-//! Stricter than a real disk where that finds mistakes: `append` wants a file opened with
-//! `Open::Append`, and `write_at` one that was not.
+//! It is stricter than a real disk where that finds mistakes: `append` needs a file opened with
+//! `Open::Append`, and `write_at` one opened without it.
 
 mod bytes;
 mod choice;
@@ -59,14 +59,15 @@ impl SimDisk {
         SimDisk::on(Arc::clone(&self.process.world))
     }
 
-    /// Ends this process: what it wrote stays, its locks are free. Others go on. Its successor.
+    /// Ends this process: what it wrote stays, its locks are free, others continue. Returns its
+    /// successor.
     pub fn kill(&self) -> SimDisk {
         lock(&self.process.world).end_process(self.process.id);
         self.process()
     }
 
-    /// Cuts the power: all processes end. A process on a new disk with what is left after the next
-    /// boot, as `choice` has it: given n it returns one of 0..n. Called again on the same disk it
+    /// Cuts the power: all processes end. Returns a process on a new disk, with what is left after
+    /// the next boot by `choice`: given n, that returns one of 0..n. Another call on the same disk
     /// makes another choice from the same state.
     pub fn crash(&self, choice: &mut dyn FnMut(usize) -> usize) -> SimDisk {
         lock(&self.process.world).end_all();
@@ -79,7 +80,7 @@ impl SimDisk {
         SimDisk::on(Arc::new(Mutex::new(left)))
     }
 
-    /// [`SimDisk::crash`] with choices by chance, the same for the same seed.
+    /// [`SimDisk::crash`] with random choices, the same for the same seed.
     pub fn crash_seeded(&self, seed: u64) -> SimDisk {
         self.crash(&mut seeded(seed))
     }
@@ -94,8 +95,8 @@ impl SimDisk {
         self.crash(&mut |n| n - 1)
     }
 
-    /// Ends all processes and begins the next boot, with everything as it was, what is not synced
-    /// included: all that a boot id can tell.
+    /// Ends all processes and begins the next boot. Everything stays, unsynced bytes included: a
+    /// boot id cannot show more.
     pub fn in_next_boot(&self) -> SimDisk {
         let mut world = lock(&self.process.world);
         world.end_all();
@@ -104,7 +105,7 @@ impl SimDisk {
         self.process()
     }
 
-    /// This process dies at its nth operation, which does nothing.
+    /// This process dies at its nth operation, which has no effect.
     pub fn stop_at(&self, n: u64) {
         self.plan(Fault {
             at: n,
@@ -122,7 +123,7 @@ impl SimDisk {
         });
     }
 
-    /// The nth operation fails (EIO, ENOSPC, ...) and does nothing. If it is a `sync_data`, what
+    /// The nth operation fails (EIO, ENOSPC, ...) and has no effect. If it is a `sync_data`, what
     /// it should have synced counts as clean afterwards, as on Linux: no later sync saves it.
     pub fn fail_at(&self, n: u64, errno: Errno) {
         self.plan(Fault {
@@ -149,7 +150,7 @@ impl SimDisk {
             .freeze_at = Some(n);
     }
 
-    /// It goes on.
+    /// Lets the process continue.
     pub fn thaw(&self) {
         let mut world = lock(&self.process.world);
         let process = world.process_mut(self.process.id);
@@ -163,7 +164,7 @@ impl SimDisk {
             .is_frozen
     }
 
-    /// Calls of any kind, also those that change nothing.
+    /// How many calls of any kind it made, including those that change nothing.
     pub fn calls(&self) -> u64 {
         lock(&self.process.world).process_mut(self.process.id).calls
     }
@@ -175,7 +176,7 @@ impl SimDisk {
             .push(fault);
     }
 
-    /// Right before the nth operation of this process, something else happens: by another process.
+    /// Right before the nth operation of this process, another process does something.
     pub fn before(&self, n: u64, what: impl FnOnce() + Send + 'static) {
         lock(&self.process.hooks).insert(n, Box::new(what));
     }
@@ -188,7 +189,7 @@ impl SimDisk {
             .len() as u64
     }
 
-    /// What they were, for messages: the nth is at n - 1.
+    /// Its operations, for messages: the nth is at n - 1.
     pub fn trace(&self) -> Vec<String> {
         lock(&self.process.world)
             .process_mut(self.process.id)
@@ -201,23 +202,22 @@ impl SimDisk {
         lock(&self.process.world).process_mut(self.process.id).dead
     }
 
-    /// Drops the cached pages of all files: what a failed sync left behind reads as it is on the
-    /// disk.
+    /// Drops the cached pages of all files: after a failed sync, reads return what is on the disk.
     pub fn drop_caches(&self) {
         lock(&self.process.world).drop_caches();
     }
 
-    /// What `free_bytes` answers from now on.
+    /// Sets the result of `free_bytes` from now on.
     pub fn set_free_bytes(&self, bytes: u64) {
         lock(&self.process.world).free_bytes = bytes;
     }
 
-    /// How long each `sync_data` takes from now on. What is written meanwhile it does not save.
+    /// How long each `sync_data` takes from now on. It does not save what is written meanwhile.
     pub fn set_sync_time(&self, time: Duration) {
         lock(&self.process.world).sync_time = time;
     }
 
-    /// Changes bytes behind everyone's back, durably and uncounted (bit rot).
+    /// Changes bytes without a process, durably and uncounted (bit rot).
     pub fn damage(&self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut world = lock(&self.process.world);
         let inode = world.lookup(ROOT, path.trim_start_matches('/'))?;
@@ -299,7 +299,7 @@ impl fmt::Debug for Process {
 }
 
 impl Process {
-    /// The world, for what changes nothing.
+    /// The world, for a call that changes nothing.
     fn alive(&self) -> io::Result<MutexGuard<'_, World>> {
         loop {
             let mut world = lock(&self.world);
@@ -314,7 +314,7 @@ impl Process {
             if !process.is_frozen {
                 return Ok(world);
             }
-            // The pulse of the locks is one thread for all simulated processes.
+            // The heartbeat thread of the locks is one for all simulated processes.
             if std::thread::current().name() == Some("mq-lock-pulse") {
                 return Err(Errno::INTR.into());
             }
@@ -323,7 +323,7 @@ impl Process {
         }
     }
 
-    /// The world, for an operation that happens or does not.
+    /// The world, for an operation that happens entirely or not at all.
     fn begin(&self, what: String) -> io::Result<MutexGuard<'_, World>> {
         match self.begin_partly(what)? {
             (world, None) => Ok(world),
@@ -331,7 +331,7 @@ impl Process {
         }
     }
 
-    /// The world, for an operation that has a way of its own to fail.
+    /// The world, for an operation that fails in its own way.
     fn begin_partly(&self, what: String) -> io::Result<(MutexGuard<'_, World>, Option<Fault>)> {
         let next = self.alive()?.process_mut(self.id).trace.len() as u64 + 1;
         let hook = lock(&self.hooks).remove(&next);

@@ -1,4 +1,4 @@
-//! Texts that are held against files in tests/snapshots. `MQ_BLESS=1` rewrites these.
+//! Texts that are compared with files in tests/snapshots. `MQ_BLESS=1` rewrites the files.
 #![allow(dead_code, reason = "each binary uses a part")]
 
 use std::fs;

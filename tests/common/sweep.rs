@@ -1,4 +1,4 @@
-//! Which calls a command makes that change the store, and which of them a sweep kills it at.
+//! The calls of a command that change the store, and those at which a sweep kills it.
 #![allow(dead_code, reason = "each binary uses a part")]
 
 use std::collections::BTreeMap;
@@ -17,13 +17,13 @@ pub const CALLS: [&str; 10] = [
     "mkdirat",
 ];
 
-/// How often each call occurs in what strace wrote: in the thread with the most of them, as strace
+/// How often each call occurs in strace's output: in the thread with the most of them, as strace
 /// counts `when`.
 pub fn calls_in(trace: &str) -> BTreeMap<&'static str, usize> {
     count_of(&CALLS, trace)
 }
 
-/// The same, of other calls.
+/// The same, for other calls.
 pub fn count_of(calls: &[&'static str], trace: &str) -> BTreeMap<&'static str, usize> {
     let mut by_thread: BTreeMap<(&str, &'static str), usize> = BTreeMap::new();
     for line in trace.lines() {
@@ -45,8 +45,8 @@ pub fn count_of(calls: &[&'static str], trace: &str) -> BTreeMap<&'static str, u
     calls
 }
 
-/// `budget` of all (call, N): the same part of each call and of its Ns; if there are fewer, round
-/// and round in a long run.
+/// `budget` of all (call, N): the same part of each call and of its Ns; if there are fewer, a long
+/// run repeats them.
 pub fn thinned(calls: &BTreeMap<&'static str, usize>, budget: usize) -> Vec<(&'static str, usize)> {
     let all: Vec<_> = calls
         .iter()
@@ -60,7 +60,7 @@ pub fn thinned(calls: &BTreeMap<&'static str, usize>, budget: usize) -> Vec<(&'s
     (0..budget).map(|i| all[i * all.len() / budget]).collect()
 }
 
-/// What strace is told to kill at the Nth of a call.
+/// The strace options that kill at the Nth of a call.
 pub fn killing(call: &str, n: usize) -> [String; 2] {
     [
         format!("trace={call}"),

@@ -1,4 +1,4 @@
-//! How many cases a test binary ran: the last test to end says so.
+//! How many cases a test binary ran: the last test to end prints it.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ impl Tally {
         Tally
     }
 
-    /// Counts a case of whatever test.
+    /// Counts a case of any test.
     pub fn case() {
         CASES.fetch_add(1, Ordering::Relaxed);
     }
@@ -32,7 +32,7 @@ impl Drop for Tally {
                 CASES.load(Ordering::SeqCst),
                 FAILURES.load(Ordering::SeqCst),
             );
-            // Past the capture of the test harness, which keeps what is printed by macros.
+            // The test harness captures what macros print; this goes past it.
             let mut out = std::io::stdout();
             let _ = writeln!(out, "\n{}: {cases} cases, {failures} failures", name());
         }

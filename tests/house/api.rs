@@ -1,4 +1,4 @@
-//! The public names of the library: what a program may count on, committed as a list.
+//! The public names of the library: the names that a program may rely on, committed as a list.
 //!
 //! With `MQ_BLESS=1` the list is written instead of compared.
 #![allow(
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use super::floors::sources;
 use super::runners::root;
 
-/// The names that `lib.rs` hands on, sorted.
+/// The names that `lib.rs` re-exports, sorted.
 fn public_names() -> BTreeSet<String> {
     let all = sources();
     let lib = all.iter().find(|source| source.path == "lib.rs");

@@ -1,4 +1,4 @@
-//! The floors of the house: who may import whom, who touches files, who prints.
+//! The floors of the house: which module may import which, touch files, or print.
 #![allow(
     clippy::disallowed_methods,
     reason = "reads the repository's sources, not a store"
@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Every module of the library and its floor. A module may use those below its own floor only.
+/// Every module of the library and its floor. A module may use only those below its own floor.
 const FLOORS: [(&str, u8); 16] = [
     ("error", 0),
     ("types", 0),
@@ -27,7 +27,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("cli", 9),
 ];
 
-/// What may be used on its own floor: what a name is not (types) is told by an error.
+/// What may be used on its own floor: the types return errors for invalid names.
 const WITHIN: [(&str, &str); 1] = [("types", "error")];
 
 const FILE_LINES_MAX: usize = 600;
@@ -81,13 +81,13 @@ fn is_test_file(name: &str) -> bool {
     name.split('/').any(|part| part == "tests") || name.ends_with("tests.rs")
 }
 
-/// Without comments, and without modules that are compiled for tests only.
+/// The text without comments, and without modules that are compiled for tests only.
 fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if line == "#[cfg(test)]" {
-            // An item in one line, or up to the brace in the first column.
+            // An item on one line, or up to the brace in the first column.
             if lines.next().is_some_and(|item| item.ends_with('{')) {
                 for line in lines.by_ref() {
                     if line == "}" {
@@ -105,7 +105,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// The modules that `code` names by `crate::...`, in groups too.
+/// The modules that `code` names by `crate::...`, also in groups.
 pub fn imports(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -158,7 +158,7 @@ fn floor(module: &str) -> Option<u8> {
         .map(|(_, floor)| *floor)
 }
 
-/// Why `module` may not use `other`, if so.
+/// Why `module` may not use `other`, if it may not.
 fn refusal(module: &str, other: &str) -> Option<String> {
     let Some(own) = floor(module) else {
         return Some(format!(
@@ -235,7 +235,7 @@ fn only_the_disk_touches_files_and_only_the_command_line_prints() {
     let mut wrong = Vec::new();
     for source in sources() {
         let module = source.module();
-        // One output for all tools: it knows signals, readers that went away, and closed descriptors.
+        // One output for all tools: it handles signals, closed pipes, and closed descriptors.
         let stdout = source.code.contains("io::stdout") || source.code.contains("print!(");
         if stdout && source.path != "cli/stdout.rs" {
             wrong.push(format!("src/{}: print through cli::stdout", source.path));
@@ -258,7 +258,7 @@ fn only_the_disk_touches_files_and_only_the_command_line_prints() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Copies that once outlived their truth: a pattern, where it may stand, and what to use elsewhere.
+/// Copies of a value that became stale: a pattern, where it may stand, and what to use elsewhere.
 const STALE_COPIES: [(&str, &[&str], &str); 3] = [
     (
         "configs: TopicConfigs",
@@ -273,22 +273,22 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
     (
         "Segments::list(",
         &[
-            // Under the append lock, where leftovers of a killed roll are what is looked for.
+            // Under the append lock: it searches for the files of a killed roll.
             "log/",
             "partition/recovery/replica_recovery.rs",
             "partition/recovery/repair.rs",
             "partition/recovery/truncate.rs",
             "lifecycle/segment_reuse.rs",
-            // It looks for files beyond the page.
+            // It searches for files beyond the state page.
             "partition/end_of_files.rs",
-            // Up to the page's active segment.
+            // Up to the state page's active segment.
             "partition/log_snapshot.rs",
             "partition/append/committer.rs",
             "client/verify.rs",
-            // It lists the files that there are.
+            // It lists the existing files.
             "cli/topics/dump.rs",
         ],
-        "take a LogSnapshot: a listing alone takes in what a killed roll left",
+        "take a LogSnapshot: a listing alone includes the files of a killed roll",
     ),
 ];
 

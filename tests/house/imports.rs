@@ -1,4 +1,4 @@
-//! Who imports whom, module by module: no circle, neither between modules nor within one.
+//! Which module imports which: no circle, neither between modules nor within one.
 //!
 //! Read from the sources: `use` trees and paths in code, both resolved through re-exports to the module
 //! that defines the item. Test modules are left out.
@@ -17,7 +17,7 @@ struct Known {
     code: String,
     /// The names that it imports, and the path that each stands for.
     names: BTreeMap<String, Module>,
-    /// Those that it hands on.
+    /// The names that it re-exports.
     handed_on: BTreeMap<String, Module>,
 }
 
@@ -28,7 +28,7 @@ pub struct Crate(BTreeMap<Module, Known>);
 pub type Import = (Module, Module, String);
 
 impl Crate {
-    /// Of the sources of the library.
+    /// The modules of the library's sources.
     pub fn read() -> Self {
         Crate::of(
             sources()
@@ -104,7 +104,7 @@ impl Crate {
                 }
             };
             for (name, path) in &known.names {
-                // What a room hands on from its own files is no import.
+                // What a folder's module re-exports from its own files is no import.
                 let hands_on = is_facade && known.handed_on.contains_key(name);
                 if !hands_on {
                     add(path);
@@ -133,7 +133,7 @@ impl Crate {
     }
 }
 
-/// Groups of modules of which each can be reached from each other.
+/// Groups of modules in which each module can be reached from each other one.
 pub fn circles(imports: &BTreeSet<Import>) -> Vec<BTreeSet<Module>> {
     let mut next: BTreeMap<&Module, BTreeSet<&Module>> = BTreeMap::new();
     for (from, to, _) in imports {
@@ -256,7 +256,7 @@ fn is_char_literal(at_quote: &str) -> bool {
     }
 }
 
-/// Every `use` of a module's own level: whether it is handed on, and its tree.
+/// Every `use` of a module's own level: whether it is a re-export, and its tree.
 fn uses(code: &str) -> Vec<(bool, String)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("use ") {
@@ -315,7 +315,7 @@ fn branch(tokens: &[String], at: &mut usize, prefix: &Module, found: &mut Vec<(M
     }
 }
 
-/// Paths of more than one word in code, but for those in `use`.
+/// Paths of more than one word in code, except those in `use`.
 fn paths(code: &str) -> Vec<Module> {
     let mut found = Vec::new();
     let mut in_use = false;

@@ -1,5 +1,5 @@
-//! The rules of the house, of which no type system knows: who may import whom, who touches files, who
-//! prints; and that every test runs.
+//! The rules of the house that no type system checks: which module may import which, touch files,
+//! or print; and that every test runs.
 
 mod api;
 mod floors;

@@ -1,5 +1,5 @@
-//! Every file of tests is part of a runner: a file that no `mod` names would be compiled by nobody, and
-//! its tests would pass for ever.
+//! Every file of tests is part of a runner. A file that no `mod` names is never compiled: its tests
+//! would never run, and never fail.
 #![allow(
     clippy::disallowed_methods,
     reason = "reads the repository's sources, not a store"
@@ -41,7 +41,7 @@ fn modules(text: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
-/// `x` of `mod x;`, whoever may see it.
+/// `x` of `mod x;`, whatever its visibility.
 fn declared(line: &str) -> Option<&str> {
     let name = ["mod ", "pub mod ", "pub(crate) mod ", "pub(super) mod "]
         .iter()
@@ -49,7 +49,7 @@ fn declared(line: &str) -> Option<&str> {
     name.strip_suffix(';')
 }
 
-/// What a runner consists of, beginning with its head. Says which module has no file.
+/// The files of a runner, beginning with its head. Panics with the name of a module without file.
 fn reach(file: &Path, is_head: bool, reached: &mut BTreeSet<PathBuf>) {
     if !reached.insert(file.to_owned()) {
         return;
@@ -77,7 +77,7 @@ fn reach(file: &Path, is_head: bool, reached: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// The heads of what cargo makes a binary of in a directory.
+/// The head files of the binaries that cargo makes in a directory.
 fn heads(dir: &Path) -> Vec<PathBuf> {
     let mut heads = Vec::new();
     for entry in fs::read_dir(dir).expect("a directory") {
@@ -111,7 +111,7 @@ fn no_file_of_tests_is_forgotten() {
     );
 }
 
-/// Each binary is linked with the whole library: many of them are what makes `cargo test` slow.
+/// Each binary is linked with the whole library: many of them make `cargo test` slow.
 #[test]
 fn the_runners_are_few() {
     let heads = heads(&root().join("tests"));

@@ -1,5 +1,5 @@
-//! tests/sabotage.sh names tests by family and filter. One that names none would prove nothing, and only a
-//! long run would say so.
+//! tests/sabotage.sh names tests by family and filter. An entry without tests would prove nothing,
+//! and only a long run would show that.
 #![allow(
     clippy::disallowed_methods,
     reason = "reads the repository's sources, not a store"
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::runners::{root, sources};
 
-/// The names of the tests in a file, as cargo has them below `module`. Those of a `mod` in the file are
-/// taken to be in `module::tests`; those that a macro makes are the names in its braces.
+/// The names of the tests in a file, as cargo has them below `module`. Tests of a `mod` in the file
+/// are counted in `module::tests`; the tests that a macro makes have the names in its braces.
 fn tests_in(text: &str, module: &str) -> Vec<String> {
     let mut names = Vec::new();
     let (mut within, mut is_test, mut is_macro) = (String::new(), false, false);
@@ -56,7 +56,7 @@ fn tests_below(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Where a family is: the directory whose tests are searched, and how their names begin.
+/// Where a family is: the directory with its tests, and the prefix of their names.
 fn family(name: &str) -> Option<(PathBuf, String)> {
     if name == "lib" {
         return Some((root().join("src"), String::new()));

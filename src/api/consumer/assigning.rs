@@ -1,4 +1,4 @@
-//! Which partitions are read, and from where: those that were there at first, and later ones.
+//! Which partitions are read, and from where: those that exist at first, and later ones.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::store::topics::topic_file;
 use crate::types::{Offset, PartitionId, TopicName, TopicPartition};
 
 impl Consumer {
-    /// Assigns what there is when the consumer is opened.
+    /// Assigns the partitions that exist when the consumer is opened.
     pub(super) fn assign_first(
         &mut self,
         names: impl IntoIterator<Item = TopicName>,
@@ -45,7 +45,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// Looks for partitions that were added, now and then and whenever something changed.
+    /// Checks for added partitions, periodically and after each change.
     pub(super) fn refresh_topics(&mut self) {
         let now = self.store.clock().monotonic();
         let is_due = now.saturating_sub(self.examined) >= TOPICS_POLL;
@@ -53,7 +53,7 @@ impl Consumer {
             return;
         }
         self.examined = now;
-        // A consumer that never waits hears of no change otherwise.
+        // A consumer that never waits gets no notice of a change.
         self.engine.find_leaders();
         if self.options.to_end {
             return;
@@ -75,7 +75,7 @@ impl Consumer {
             }
         }
         for name in changed {
-            // The fetch tells of a topic that is gone, or that is another of that name by now.
+            // The fetch reports a topic that is gone, or that was created again under that name.
             if let Ok(topic) = TopicHandle::open(&self.store, &name)
                 && let Some(known) = self.topics.get(&name)
                 && known.topic.meta().topic_id == topic.meta().topic_id
@@ -120,7 +120,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// A partition cannot be opened: that is told once. It is tried again, unless it is damaged.
+    /// A partition cannot be opened: that is reported once. Unless it is damaged, it is retried.
     fn fails(&mut self, tp: TopicPartition, failing: &Failing, e: Error) {
         let is_final = !e.is_of_one_partition() || e.kind() == Kind::Damaged;
         if !failing.is_reported || is_final {
@@ -155,7 +155,7 @@ impl Consumer {
                 OffsetSpec::At(kept.offset).resolve(&reader)?;
             }
         }
-        // A place that was kept is used as it is: if it is gone by now, the first fetch says so.
+        // A stored offset is used unchanged: if it is deleted now, the first fetch says so.
         let begin = match kept {
             Some(_) => Point::Start,
             None => from.point(),

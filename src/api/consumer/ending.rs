@@ -10,15 +10,15 @@ use crate::record::Decompressor;
 use crate::types::{Offset, TopicPartition};
 
 impl Consumer {
-    /// Whether nothing will come any more.
+    /// Whether no more records come.
     pub(super) fn is_done(&self) -> bool {
         let ends = self.options.to_end || self.options.until.is_some();
-        // What cannot be opened was told, and is not waited for by a consumer that is to end.
+        // What cannot be opened was reported; a consumer with an end does not wait for it.
         self.feed.rest().is_none() && self.engine.is_done() && (ends || self.failing.is_empty())
     }
 
-    /// Ends a fetch before the first record that is not older than the partition's end, if that is a
-    /// time. The partition ends there, too.
+    /// Ends a fetch before the first record that is not older than the partition's end, if that end
+    /// is a time. The partition ends there, too.
     pub(super) fn cut_at_time(&mut self, fetched: &mut Fetched) -> Result<()> {
         let Some(bound) = self.time_bounds.get(&fetched.tp).copied() else {
             return Ok(());
@@ -39,7 +39,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// All that there is was read: where the clock has passed a partition's end, it ends there.
+    /// All available records were read: a partition whose end time the clock has passed ends there.
     pub(super) fn pass_times(&mut self) {
         if self.time_bounds.is_empty() {
             return;
@@ -62,7 +62,7 @@ impl Consumer {
         }
     }
 
-    /// How long it takes until the clock passes the next of the ends.
+    /// How long until the clock passes the next end time.
     pub(super) fn times_due(&self) -> Duration {
         let Some(next) = self.time_bounds.values().min() else {
             return Duration::MAX;

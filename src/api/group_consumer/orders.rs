@@ -1,4 +1,4 @@
-//! What the group's session has the consumer do.
+//! Carries out the orders of the group's session.
 
 use std::sync::Arc;
 
@@ -72,8 +72,8 @@ impl GroupConsumer {
                 }
             }
         }
-        // Members that live shortly, whatever ends them, would else read no other partition than the
-        // first, ever.
+        // Otherwise members that live shortly, however they end, would never read any partition but
+        // the first.
         if let Some((_, tp)) = largest {
             self.engine.begin_with(&tp);
         }
@@ -82,7 +82,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Says that the program has stopped working on partitions whose [`Event::Revoked`] it was told.
+    /// Tells the session that the program has stopped working on revoked partitions.
     pub(super) fn stop(&mut self) {
         if self.stopping.is_empty() {
             return;
@@ -159,9 +159,9 @@ impl GroupConsumer {
     }
 }
 
-/// How many offsets a partition has for this member.
+/// How many offsets of a partition this member still has to read.
 fn lag_of(reader: &PartitionReader, from: Offset, until: Option<Offset>) -> Offset {
-    // One that cannot be read is told of when it is.
+    // A partition that cannot be read is reported when it is read.
     let end = reader.page().map_or(from, |page| page.high_watermark);
     let end = until.map_or(end, |until| until.min(end));
     end.saturating_sub(from)

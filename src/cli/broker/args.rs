@@ -82,12 +82,13 @@ Examples:
   mq-broker start | { read -r ready; echo \"$ready\"; cat; } &
   mq-broker start --quiet 2>>broker.log &";
 
-/// Make a store, or give one to a Unix group
+/// Create a store, or share one with a Unix group
 ///
-/// No store has to be made: the first record makes one that is its owner's alone. With --group, all
-/// members of that group may use it: what is made in it, by any of them and whatever the umask, is
-/// the group's (directories 2770, files 0660). A store that is there already is given to the group,
-/// by its owner or root; what others own in it is named, and stays.
+/// A store need not be created in advance: the first record creates one that only its owner can
+/// use. With --group, all members of that group can use it: all files in it, whichever member
+/// creates them and whatever the umask, belong to the group (directories 2770, files 0660). An
+/// existing store is given to the group by its owner or root; files in it that other users own are
+/// listed, and stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = INIT_EXAMPLES)]
 struct InitArgs {
@@ -106,8 +107,8 @@ Examples:
   mq-broker init
   mq-broker init --group data --store /srv/mq
   mq-broker init --group data --dry-run --format tsv | cut -f 1
-  sudo mq-broker init --group data --store /srv/mq   # also mends what mq-broker health names
-  id -nG                                             # who is added to a group logs in again";
+  sudo mq-broker init --group data --store /srv/mq   # also repairs what mq-broker health names
+  id -nG                                             # a new member has to log in again";
 
 /// Show registered brokers, and which of them run; exit status 1 if none does
 ///
@@ -131,8 +132,9 @@ Examples:
 ///
 /// The state is running, drained (running, but leads nothing) or stopped. Broker 0 needs no daemon:
 /// while it is stopped, the tools write its partitions themselves. Exit status 0, whether a broker
-/// runs or not; 'mq-broker status' tells that, since when each runs, and strays. A broker whose process
-/// hangs counts as running here; 'mq-broker health' finds it, in up to two seconds.
+/// runs or not. 'mq-broker status' checks that, and shows since when each broker runs, and strays.
+/// A broker whose process hangs counts as running here; 'mq-broker health' finds it, in up to two
+/// seconds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = LIST_EXAMPLES)]
 struct ListArgs {
@@ -223,8 +225,8 @@ Examples:
 
 /// Remove a stopped broker without replicas from the store
 ///
-/// For a broker that a mistyped id made, or that will not come back. Its log directory is kept if
-/// it is outside the store.
+/// For a broker that was registered by a mistyped id, or that will not come back. Its log directory
+/// is kept if it is outside the store.
 #[derive(Debug, clap::Args)]
 #[command(after_help = UNREGISTER_EXAMPLES)]
 struct UnregisterArgs {
@@ -258,7 +260,7 @@ impl Tool for Args {
 }
 
 impl Args {
-    /// What is asked for, typed; everything that can be checked without the store is.
+    /// Makes the job, and checks everything that can be checked without the store.
     fn job(self, can_ask: bool) -> Result<Job> {
         Ok(match self.command {
             Command::Start(args) => Job::Start {
@@ -310,7 +312,7 @@ fn log_dir(path: PathBuf) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Longest name of a rack, bytes.
+/// The longest name of a rack, in bytes.
 const RACK_BYTES_MAX: usize = 255;
 
 fn rack(rack: String) -> Result<String> {

@@ -15,7 +15,7 @@ use crate::cli::selection::Selection;
 use crate::error::Result;
 use crate::types::BrokerId;
 
-/// How long `--wait` waits, if nobody says.
+/// The default of `--timeout` for `--wait`.
 const WAIT: Duration = Duration::from_secs(60);
 
 /// Move partitions to other brokers, or list the moves under way
@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 impl ReassignArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub(super) fn job(self) -> Result<Job> {
         let output = self.output.try_into()?;
         let wait = wait(self.wait, self.timeout.as_deref())?;
@@ -162,7 +162,7 @@ pub(super) struct ElectArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
-    /// The first replica, by a planned move
+    /// The first replica, by a planned transfer
     Preferred,
     /// A replica that is not in sync: records may be lost
     Unclean,
@@ -177,7 +177,7 @@ Examples:
   mq-broker elect unclean orders:0 --to 3";
 
 impl ElectArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub(super) fn job(self, can_ask: bool) -> Result<Job> {
         let output = self.output.try_into()?;
         let what = match self.kind {
@@ -185,7 +185,7 @@ impl ElectArgs {
                 if self.to.is_some() {
                     return Err(usage(
                         "--to is for unclean elections",
-                        "'mq-broker reassign T:P=BROKERS' says who is preferred: the first",
+                        "'mq-broker reassign T:P=BROKERS' sets the preferred broker: the first",
                     ));
                 }
                 let consent = self.consent.settle(true, "an election")?;
@@ -253,7 +253,7 @@ Examples:
   mq-broker health --format json | jq -r .reason | sort | uniq -c";
 
 impl HealthArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub(super) fn job(self) -> Result<Job> {
         Ok(Job::Health(HealthJob {
             wait: wait(self.wait, self.timeout.as_deref())?,

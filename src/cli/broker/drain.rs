@@ -12,16 +12,16 @@ use crate::client::topics::TopicHandle;
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition};
 
-/// How long the store's lock is waited for.
+/// The timeout of the store's lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at what the broker still leads.
+/// The pause between two checks of what the broker still leads.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Between two looks whether anybody could lead it: that opens the topics.
+/// The pause between two checks whether another broker could lead it: each check opens the topics.
 const SUCCESSOR_INTERVAL: Duration = Duration::from_secs(1);
-/// Partitions that an error names.
+/// The most partitions that an error names.
 const NAMED_MAX: usize = 10;
 
-/// Asks the controller, by the broker's registration, to move what the broker leads.
+/// Asks the controller, by the broker's registration, to transfer the broker's leaderships.
 pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     known(&store, id)?;
@@ -108,7 +108,7 @@ pub(super) fn drain(id: BrokerId, undo: bool, timeout: Duration, env: &Env) -> R
     }
 }
 
-/// Whether a broker runs that may lead and is not this one.
+/// Whether another running broker may lead.
 fn others_may_lead(store: &Arc<StoreDir>, liveness: &Liveness, id: BrokerId) -> Result<bool> {
     let mut others = store.brokers()?;
     others.retain(|other| *other != id);
@@ -118,11 +118,11 @@ fn others_may_lead(store: &Arc<StoreDir>, liveness: &Liveness, id: BrokerId) -> 
 }
 
 fn may_lead(store: &StoreDir, liveness: &Liveness, broker: BrokerId) -> bool {
-    // One whose registration cannot be read leads nothing new.
+    // A broker whose registration cannot be read gets no new leaderships.
     liveness.is_alive(broker) && store.broker_file(broker).is_ok_and(|file| !file.drained)
 }
 
-/// What of it nobody else could lead, however long one waits.
+/// The partitions that no other broker can lead, however long the wait is.
 fn without_successor(
     store: &Arc<StoreDir>,
     liveness: &Liveness,
@@ -132,7 +132,7 @@ fn without_successor(
     let mut stays = Vec::new();
     for tp in led {
         let topic = match TopicHandle::open(store, &tp.topic) {
-            // Deleted meanwhile.
+            // The topic was deleted meanwhile.
             Err(e) if e.kind() == Kind::UnknownTopic => continue,
             topic => topic?,
         };

@@ -14,9 +14,9 @@ use crate::client::topics::{self, TopicHandle};
 use crate::error::{Kind, Result};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
-/// How long the store's lock is waited for.
+/// The timeout of the store's lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a planned move may come no nearer to its end.
+/// How long a leadership transfer may make no progress.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 const COLUMNS: &[Column] = &[
@@ -46,7 +46,7 @@ pub(super) fn elect(job: Elect, env: &Env) -> Result<Outcome> {
     }
 }
 
-/// One row: from whom to whom, where that one's log ends if that matters, and what came of it.
+/// One row: old and new leader, the end of the new leader's log if it matters, and the result.
 fn row(
     tp: &TopicPartition,
     (from, to): (BrokerId, BrokerId),
@@ -81,7 +81,7 @@ fn preferred(
             .and_then(|topic| chosen.partitions_of(topic.meta()).map(|_| topic));
         let topic = match opened {
             Ok(topic) => topic,
-            // Deleted since it was listed.
+            // The topic was deleted since it was listed.
             Err(e) if e.kind() == Kind::UnknownTopic && all => continue,
             Err(e) => {
                 failures.notify(env, &e);

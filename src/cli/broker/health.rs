@@ -10,13 +10,13 @@ use crate::client::brokers::{self, Health};
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicPartition;
 
-/// Between two looks.
+/// The pause between two checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two looks at the modes of all files.
+/// The pause between two checks of the modes of all files.
 const MODES_INTERVAL: Duration = Duration::from_secs(2);
-/// Nor does that take more than this part of the time.
+/// The pause is also at least so many times as long as the check takes.
 const REST: u32 = 20;
-/// Partitions that a note names.
+/// The most partitions that a note names.
 const NAMED_MAX: usize = 5;
 
 const COLUMNS: &[Column] = &[
@@ -37,7 +37,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
         let is_last = job
             .wait
             .is_none_or(|timeout| began.saturating_sub(started) >= timeout);
-        // A walk over the whole store: only where nothing else is waited for, and seldom.
+        // This check walks the whole store: it runs rarely, and only if there is no other problem.
         let is_healthy = health.amiss.is_empty() && began >= modes_due;
         if is_last || is_healthy {
             health.check_modes(&store)?;

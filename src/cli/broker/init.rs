@@ -10,7 +10,7 @@ use crate::client::stores::{Given, Paths, UnixGroup, create_shared, plan_shared}
 use crate::disk::{Access, group_id};
 use crate::error::Result;
 
-/// What a plan shows of each entry.
+/// The columns of a plan.
 const PLAN: &[Column] = &[
     Column::text("path"),
     Column::number("owner"),
@@ -65,7 +65,7 @@ fn private(is_dry_run: bool, env: &Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Prints what would change, a row for each.
+/// Prints the changes, a row for each.
 fn plan(group: &UnixGroup, output: OutputOptions, env: &Env) -> Result<Outcome> {
     let path = env.store_path()?;
     let mut rows = Listing::stdout(env, PLAN, output);
@@ -99,7 +99,7 @@ fn plan(group: &UnixGroup, output: OutputOptions, env: &Env) -> Result<Outcome> 
     Ok(warned(group, &plan, true, env))
 }
 
-/// Warns of what stands in the group's way.
+/// Warns of obstacles to sharing the store with the group.
 fn warned(group: &UnixGroup, given: &Given, is_dry_run: bool, env: &Env) -> Outcome {
     if let Some(above) = &given.barred_by {
         let lets = if is_dry_run && !above.exists() {

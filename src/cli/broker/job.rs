@@ -1,4 +1,4 @@
-//! What `mq-broker` was asked to do, typed.
+//! The options of one `mq-broker` run, typed.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::types::{BrokerId, TopicPartition};
 pub enum Job {
     /// `start`
     Start {
-        /// Which broker.
+        /// The broker's id.
         id: BrokerId,
-        /// What is registered of it; a relative path is still one.
+        /// The registration's options; a relative path is not resolved yet.
         options: BrokerOptions,
     },
-    /// `init`: for that Unix group, else for its owner.
+    /// `init`: for a Unix group, or without one for the owner.
     Init(Init),
     /// `status`
     Status(OutputOptions),
@@ -26,18 +26,18 @@ pub enum Job {
     List(OutputOptions),
     /// `drain`
     Drain {
-        /// Which.
+        /// The broker.
         id: BrokerId,
-        /// Take it back.
+        /// Whether the drain is undone.
         undo: bool,
-        /// How long to wait until it leads nothing.
+        /// How long to wait until the broker leads nothing.
         timeout: Duration,
     },
-    /// `stop`: that broker, else the only one that runs.
+    /// `stop`: the given broker, else the only one that runs.
     Stop {
-        /// Which.
+        /// The broker.
         id: Option<BrokerId>,
-        /// How long its end is waited for.
+        /// How long to wait for its end.
         timeout: Duration,
     },
     /// `locks`
@@ -55,33 +55,33 @@ pub enum Job {
 /// `reassign`
 #[derive(Debug)]
 pub enum Reassign {
-    /// Lists what is under way.
+    /// Lists the reassignments under way.
     List {
-        /// How long its end is waited for first.
+        /// How long to wait for their end first.
         wait: Option<Duration>,
-        /// How it is printed.
+        /// How rows are printed.
         output: OutputOptions,
     },
-    /// Begins.
+    /// Begins reassignments.
     Begin {
-        /// Who is to hold what.
+        /// The new brokers of the partitions.
         wanted: Vec<(Selection, Vec<BrokerId>)>,
-        /// Most bytes a second.
+        /// The most bytes a second.
         throttle: Option<u64>,
-        /// How long its end is waited for.
+        /// How long to wait for the end.
         wait: Option<Duration>,
-        /// Only print the plan.
+        /// Whether only the plan is printed.
         dry_run: bool,
-        /// How it is printed.
+        /// How rows are printed.
         output: OutputOptions,
     },
-    /// Takes back.
+    /// Cancels reassignments.
     Cancel {
-        /// What.
+        /// The partitions.
         selection: Selection,
-        /// Only print the plan.
+        /// Whether only the plan is printed.
         dry_run: bool,
-        /// How it is printed.
+        /// How rows are printed.
         output: OutputOptions,
     },
 }
@@ -89,27 +89,27 @@ pub enum Reassign {
 /// `elect`
 #[derive(Debug)]
 pub struct Elect {
-    /// Whom.
+    /// The kind of election.
     pub what: ElectWhat,
     /// How the results are printed.
     pub output: OutputOptions,
 }
 
-/// Whom to elect.
+/// The kind of election.
 #[derive(Debug)]
 pub enum ElectWhat {
-    /// Preferred leaders.
+    /// The preferred leaders.
     Preferred {
-        /// Of these; nothing named: of all partitions.
+        /// The partitions; empty: all.
         selection: Selection,
-        /// Only print the plan.
+        /// Whether only the plan is printed.
         dry_run: bool,
     },
-    /// Any that is there, though not in sync.
+    /// A running replica, even if it is not in sync.
     Unclean {
-        /// Of these.
+        /// The partitions.
         partitions: Vec<TopicPartition>,
-        /// This broker.
+        /// The broker whose replica is elected; `None`: the one with the longest log.
         to: Option<BrokerId>,
         /// Whether records may be lost.
         consent: Consent,
@@ -119,16 +119,16 @@ pub enum ElectWhat {
 /// `health`
 #[derive(Debug)]
 pub struct HealthJob {
-    /// How long to wait until all is as it should be.
+    /// How long to wait until there is no problem.
     pub wait: Option<Duration>,
-    /// How the reasons are printed.
+    /// How the problems are printed.
     pub output: OutputOptions,
 }
 
 /// `mq-broker init`.
 #[derive(Debug)]
 pub struct Init {
-    /// The Unix group that the store is to be of.
+    /// The Unix group that the store is for.
     pub group: Option<String>,
     /// Whether the plan is only printed.
     pub is_dry_run: bool,

@@ -1,4 +1,4 @@
-//! Which broker is meant.
+//! Finds the broker that is meant.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use crate::client::StoreDir;
 use crate::error::{Error, Kind, Result};
 use crate::types::BrokerId;
 
-/// The only broker that there is, or that runs.
+/// The only registered or running broker.
 ///
 /// # Errors
-/// [`Kind::BrokerState`] where there are several, or none runs.
+/// [`Kind::BrokerState`] if there are several, or none runs.
 pub(super) fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
     let there = store.brokers()?;
     if let [id] = there[..] {
@@ -26,7 +26,7 @@ pub(super) fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
     match running[..] {
         [id] => Ok(id),
         [] => Err(Error::new(Kind::BrokerState, "no broker is running")
-            .cure("'mq-broker status' shows which there are")),
+            .cure("'mq-broker status' shows the brokers")),
         _ => {
             let names: Vec<_> = running.iter().map(BrokerId::to_string).collect();
             let text = format!("several brokers are running: {}", names.join(", "));
@@ -35,10 +35,10 @@ pub(super) fn only_one(store: &Arc<StoreDir>) -> Result<BrokerId> {
     }
 }
 
-/// That there is such a broker.
+/// Checks that a broker is registered.
 ///
 /// # Errors
-/// [`Kind::BrokerState`], naming those that there are.
+/// [`Kind::BrokerState`], with the registered brokers.
 pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
     let there = store.brokers()?;
     if there.contains(&id) {
@@ -47,7 +47,7 @@ pub(super) fn known(store: &StoreDir, id: BrokerId) -> Result<BrokerId> {
     let names: Vec<_> = there.iter().map(BrokerId::to_string).collect();
     Err(
         Error::new(Kind::BrokerState, format!("there is no broker {id}")).cure(format!(
-            "'mq-broker list' shows those that there are: {}",
+            "'mq-broker list' shows the brokers: {}",
             names.join(", ")
         )),
     )

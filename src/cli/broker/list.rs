@@ -5,7 +5,7 @@ use crate::cli::{Env, Outcome};
 use crate::client::brokers::{self, BrokerStatus};
 use crate::error::Result;
 
-/// What `status` shows too begins both, in the same order.
+/// The first columns of `list` and of `status`, in the same order.
 const COLUMNS: &[Column] = &[
     Column::number("broker"),
     Column::text("state"),
@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[
     Column::number("replicas"),
 ];
 
-/// The word for what a broker does.
+/// The word for a broker's state.
 pub(super) fn state(status: &BrokerStatus) -> &'static str {
     match (&status.running, status.drained) {
         (Some(_), false) => "running",

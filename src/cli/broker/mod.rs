@@ -1,4 +1,4 @@
-//! `mq-broker`: the daemon that cares for a directory of replicas, and a look at what runs.
+//! `mq-broker`: the daemon that manages a directory of replicas, and commands about brokers.
 
 mod args;
 mod args_cluster;

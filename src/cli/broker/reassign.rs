@@ -14,11 +14,11 @@ use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, StoreDi
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, PartitionId, Scope, TopicName, TopicPartition};
 
-/// How long each lock is waited for.
+/// The timeout of each lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at what is under way.
+/// The pause between two checks of the reassignments under way.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// Partitions that an error names.
+/// The most partitions that an error names.
 const NAMED_MAX: usize = 10;
 
 const UNDER_WAY: &[Column] = &[
@@ -86,7 +86,7 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
     }
 }
 
-/// Partitions and who is to hold them, each partition once.
+/// The partitions and their new brokers, each partition once.
 pub(super) fn meant(
     wanted: &[(Selection, Vec<BrokerId>)],
     there: impl Fn() -> Result<Vec<TopicName>>,
@@ -116,7 +116,7 @@ pub(super) fn meant(
 fn begun(store: &Arc<StoreDir>, count: usize, env: &Env) {
     let what = partitions(count);
     env.note(&if Liveness::new(store).controller_lives() {
-        format!("reassigning {what}; 'mq-broker reassign' shows how far it is")
+        format!("reassigning {what}; 'mq-broker reassign' shows its progress")
     } else {
         format!("reassigning {what}: no controller runs, so it waits until a broker is started")
     });
@@ -175,7 +175,7 @@ fn cancel(
     output: OutputOptions,
     env: &Env,
 ) -> Result<Outcome> {
-    // A glob means what is being reassigned.
+    // A glob selects among the partitions that are being reassigned.
     let under_way = || {
         let all = admin.reassignments()?.into_iter();
         let names: BTreeSet<TopicName> = all.map(|one| one.tp.topic).collect();
@@ -199,7 +199,7 @@ fn cancel(
     Ok(Outcome::Done)
 }
 
-/// Waits until none of these is under way; `None`: none at all.
+/// Waits until none of these reassignments is under way; `None`: none at all.
 fn wait_for_end(
     admin: &Admin,
     only: Option<&BTreeSet<TopicPartition>>,
@@ -225,7 +225,7 @@ fn wait_for_end(
                 Kind::Busy
             };
             return Err(Error::new(kind, text)
-                .cure("it goes on; 'mq-broker reassign' shows how far it is, --cancel ends it"));
+                .cure("it goes on; 'mq-broker reassign' shows its progress, --cancel ends it"));
         }
         env.sleep(POLL_INTERVAL);
     }

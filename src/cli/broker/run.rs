@@ -1,4 +1,4 @@
-//! `mq-broker` at work.
+//! Runs `mq-broker`.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::disk::OsDisk;
 use crate::error::{Error, Result};
 use crate::types::BrokerId;
 
-/// How long the store's lock is waited for.
+/// The timeout of the store's lock.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the job.
 ///
 /// # Errors
-/// What ended it.
+/// The run ended with this error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     if matches!(
         job,
@@ -43,7 +43,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
 
 fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome> {
     if let Some(path) = options.log_dir.take() {
-        // It is registered for processes that run in other directories.
+        // Other processes that read the registration run in other directories.
         let absolute = std::path::absolute(&path).map_err(|e| Error::io("find", path, e))?;
         options.log_dir = Some(absolute);
     }
@@ -100,7 +100,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     Ok(Outcome::Done)
 }
 
-/// What `list` shows too begins both, in the same order.
+/// The first columns of `list` and of `status`, in the same order.
 const STATUS_COLUMNS: &[Column] = &[
     Column::number("broker"),
     Column::text("state"),
@@ -136,7 +136,7 @@ fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
         ])?;
     }
     listing.finish()?;
-    // As with a service manager's `status`: 1 if none runs.
+    // As with a service manager's `status`: 1 if no broker runs.
     Ok(if runs {
         Outcome::Done
     } else {

@@ -14,15 +14,15 @@ use crate::client::brokers::{self, Holder, Progress};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition};
 
-/// Between two looks whether a broker has ended, and how far it is with that.
+/// The pause between two checks of a stopping broker and its progress.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
-/// Between two words on that.
+/// The pause between two notes on the progress.
 const NOTIFIED_INTERVAL: Duration = Duration::from_secs(5);
-/// Most partitions that are named.
+/// The most partitions that a note names.
 const NAMED_MAX: usize = 8;
 
-/// Tells a broker to stop, and waits for its end as long as that comes nearer.
+/// Asks a broker to stop, and waits for its end as long as it makes progress.
 pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let id = match id {
@@ -38,7 +38,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     signal(id, &holder)?;
     let started = env.monotonic();
     let (mut observed, mut reported) = (started, started);
-    // The least that was left to hand over so far, and since when it is that.
+    // The lowest number of leaderships left so far, and since when.
     let mut least: Option<Progress> = None;
     let mut since = started;
     while still_runs(&store, id, holder.incarnation)? {
@@ -59,7 +59,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
             if left.partitions > 0 && now.saturating_sub(reported) >= NOTIFIED_INTERVAL {
                 reported = now;
                 env.note(&format!(
-                    "broker {id} hands its leaders over: {} to go, {} records to be copied",
+                    "broker {id} transfers its leaderships: {} left, {} records to copy",
                     left.partitions, left.records
                 ));
             }
@@ -79,7 +79,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         env.sleep(POLL_INTERVAL);
     }
     env.note(&format!("broker {id} (process {}) has ended", holder.pid));
-    // What nobody else could lead is no news.
+    // Partitions that no other broker can lead are not reported again.
     if least.is_some_and(|least| least.partitions > 0)
         && let Ok(led) = brokers::led_by(&store, id)
         && !led.is_empty()
@@ -102,14 +102,14 @@ fn signal(id: BrokerId, holder: &Holder) -> Result<()> {
         .and_then(Pid::from_raw)
         .ok_or_else(|| {
             Error::new(Kind::Damaged, format!("{} is no process id", holder.pid))
-                .cure("look with 'mq-broker locks'; end that process by hand")
+                .cure("'mq-broker locks' shows that process; end it by hand")
         })?;
     let process = holder.pid;
     kill_process(pid, Signal::TERM).map_err(|e| {
         let error = Error::io("signal", format!("process {process} of broker {id}"), e.into());
         if e == Errno::PERM {
             return error.cure(format!(
-                "it is another user's ('ps -o user= -p {process}' says whose): stop it as that user, \
+                "it is another user's ('ps -o user= -p {process}' names the user): stop it as that user, \
                  or as root"
             ));
         }
@@ -117,11 +117,11 @@ fn signal(id: BrokerId, holder: &Holder) -> Result<()> {
     })
 }
 
-/// Whether that incarnation has not ended: a service manager may have started the next by now.
+/// Whether this incarnation still runs: a service manager may have started the next one by now.
 fn still_runs(store: &Arc<StoreDir>, id: BrokerId, incarnation: u64) -> Result<bool> {
     match brokers::broker_holder(store, id) {
         Ok(holder) => Ok(holder.is_some_and(|holder| holder.incarnation == incarnation)),
-        // The next one is just starting.
+        // The next incarnation is just starting.
         Err(e) if e.kind() == Kind::Busy => Ok(false),
         Err(e) => Err(e),
     }

@@ -1,4 +1,4 @@
-//! What is due where: an argument's value name says what completes it, in one table for all tools.
+//! What completes the value of an argument, by the argument's value name: one table for all tools.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::client::topics::TopicConfigs;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Topic,
-    /// A topic, or where `--each-topic` says that there is none a file.
+    /// A topic; or a file, if `--each-topic` takes the place of the topic.
     TopicOrFile,
     /// `T` or `T:P`.
     TopicOrPartition,
-    /// `T:P`, and this behind it.
+    /// `T:P` and this text.
     Partition(&'static str),
     /// `T:P=1,2`.
     Reassignment,
@@ -32,13 +32,13 @@ enum Due {
     TopicConfigName,
     GroupConfig,
     GroupConfigName,
-    /// A point by name; whether `stored` is one here.
+    /// A named point; whether `stored` is allowed.
     Point(bool),
     Native(Native),
 }
 
 impl Due {
-    /// Whether it is a name of what is in the store.
+    /// Whether it is a name from the store.
     fn is_name(self) -> bool {
         match self {
             Due::Topic
@@ -59,7 +59,7 @@ impl Due {
     }
 }
 
-/// What completes the values of this name; `None`: the values that clap knows, or nothing.
+/// What completes values of this name; `None`: the values that clap knows, or nothing.
 fn due(tool: &str, value: &str) -> Option<Due> {
     Some(match (tool, value) {
         ("mq-produce", "TOPIC") => Due::TopicOrFile,
@@ -75,7 +75,7 @@ fn due(tool: &str, value: &str) -> Option<Due> {
         ("mq-topics", "KEY") => Due::TopicConfigName,
         ("mq-groups", "KEY=VALUE") => Due::GroupConfig,
         ("mq-groups", "KEY") => Due::GroupConfigName,
-        // Where a group left off is no answer to where it, or a topic, begins.
+        // A group's committed offset is no useful target of a reset, and topics have none.
         (_, "POINT") => Due::Point(false),
         (_, "RANGE") => Due::Point(true),
         (_, "FILE" | "CSV") => Due::Native(Native::File),
@@ -85,7 +85,7 @@ fn due(tool: &str, value: &str) -> Option<Due> {
     })
 }
 
-/// The command with what completes each of its values.
+/// The command, with completion for each of its values.
 pub fn with_candidates(tool: &'static str, command: Command, line: &Arc<Line>) -> Command {
     command
         .mut_args(|arg| match due_of(tool, &arg) {
@@ -101,7 +101,7 @@ pub fn with_candidates(tool: &'static str, command: Command, line: &Arc<Line>) -
 
 fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
     match (tool, arg.get_id().as_str()) {
-        // One that is started may be new; those that are there are likelier.
+        // `start` may name a new broker, but an existing one is likelier.
         ("mq-broker", "id") => return Some(Due::Broker),
         ("mq-broker", "group") => return Some(Due::Native(Native::UnixGroup)),
         _ => {}
@@ -153,7 +153,7 @@ fn plain(names: Vec<String>) -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-/// Topics, with `behind_topic` behind each; partitions behind a colon, with `behind_partition`.
+/// Topics, with `behind_topic` after each; after a colon partitions, with `behind_partition`.
 fn partitions(
     line: &Line,
     text: &str,
@@ -166,7 +166,7 @@ fn partitions(
     })
 }
 
-/// Brokers' ids, the first or behind one of these.
+/// Brokers' ids, as the first word or after one of these characters.
 fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<CompletionCandidate> {
     let begins = text.rfind(behind).map_or(0, |at| at + 1);
     let (head, typed) = text.split_at(begins);
@@ -175,7 +175,7 @@ fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<CompletionCandidate>
     plain(ids.map(|id| format!("{head}{id}")).collect())
 }
 
-/// `NAME=`, and behind that what it takes by name.
+/// `NAME=`, and after it the config's named values.
 fn topic_configs(text: &str) -> Vec<CompletionCandidate> {
     let Some((name, value)) = text.split_once('=') else {
         return helped(text, TopicConfigs::names(), "=", TopicConfigs::allowed);
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::cli::docs;
 
-    /// Values that are the user's own: numbers, times, texts, new names.
+    /// Values that cannot be completed: numbers, times, texts, new names.
     const FREE: [&str; 15] = [
         "BYTES",
         "DELIM",
@@ -225,7 +225,7 @@ mod tests {
         "TIME",
     ];
 
-    /// A value of a name that is in no table would silently complete to nothing.
+    /// A value name that is missing from both tables would silently have no completion.
     #[test]
     fn every_value_is_due_something_or_free() {
         fn observe(tool: &str, command: &Command, known: &mut BTreeSet<String>) {

@@ -1,4 +1,4 @@
-//! The command line that is being completed, and the names that are known where it points.
+//! The command line that is being completed, and the names from the store that it refers to.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -10,20 +10,21 @@ use crate::client::stores::Listing;
 use crate::disk::OsDisk;
 use crate::types::BrokerId;
 
-/// What the shell completes itself: it knows home directories, quotes and the user's wishes.
+/// Values that the shell itself completes: it knows home directories, quotes and the user's
+/// settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Native {
     /// Any file.
     File,
     /// A directory.
     Dir,
-    /// A command, as `sh -c` takes it.
+    /// A command, for `sh -c`.
     Command,
     /// A group of users.
     UnixGroup,
 }
 
-/// A line, and what was found out for it.
+/// A command line, and what was found out while completing it.
 #[derive(Debug, Default)]
 pub struct Line {
     /// The words before the one at the cursor, the command first.
@@ -34,7 +35,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// The words before the cursor's, the command first.
+    /// `words`: those before the cursor's word, the command first.
     pub fn new(words: Vec<String>) -> Self {
         Line {
             words,
@@ -47,33 +48,33 @@ impl Line {
         self.options().any(|word| word == flag)
     }
 
-    /// Whether no word from the cursor on is an option.
+    /// Whether words from the cursor on are never options.
     pub fn is_escaped(&self) -> bool {
         self.words.iter().any(|word| word == "--")
     }
 
-    /// Says that the shell has to complete such a value, of which `value` is typed.
+    /// Notes that the shell has to complete such a value, of which `value` is typed.
     pub fn wants_native(&self, kind: Native, value: &OsStr) {
         let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
         native.get_or_insert((kind, value.len()));
     }
 
-    /// What the shell has to complete, and how many bytes of it are typed.
+    /// What the shell has to complete, and how many bytes of the value are typed.
     pub fn wanted_native(&self) -> Option<(Native, usize)> {
         *self.native.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that a name of the store is due, whether there is one or not.
+    /// Notes that a name from the store is expected, even if there is none.
     pub fn wants_name(&self) {
         self.wants_name.store(true, Ordering::Relaxed);
     }
 
-    /// Whether a name of the store is due.
+    /// Whether a name from the store is expected.
     pub fn is_name_wanted(&self) -> bool {
         self.wants_name.load(Ordering::Relaxed)
     }
 
-    /// Topics that begin so, with `behind` behind each.
+    /// Topics with this prefix, with `behind` after each.
     pub fn topics(&self, typed: &str, behind: &str) -> Vec<String> {
         let topics = self.store().map(Listing::topics).unwrap_or_default();
         let topics = topics.iter().map(crate::types::TopicName::as_str);
@@ -81,7 +82,7 @@ impl Line {
         topics.map(|topic| format!("{topic}{behind}")).collect()
     }
 
-    /// Partitions of a topic whose number begins so, with `behind` behind each.
+    /// Partitions of a topic with this prefix, with `behind` after each.
     pub fn partitions(&self, topic: &str, typed: &str, behind: &str) -> Vec<String> {
         let store = self.store();
         let numbers = store.map(|store| store.partitions(topic));
@@ -93,7 +94,7 @@ impl Line {
             .collect()
     }
 
-    /// Groups that begin so.
+    /// Groups with this prefix.
     pub fn groups(&self, typed: &str) -> Vec<String> {
         let mut groups = self.store().map(Listing::groups).unwrap_or_default();
         groups.retain(|group| group.starts_with(typed));
@@ -105,7 +106,7 @@ impl Line {
         self.store().map(Listing::brokers).unwrap_or_default()
     }
 
-    /// The store that the line names, or the one that is used without.
+    /// The store that the line names, or the default store.
     fn store(&self) -> Option<&Listing> {
         let open = || {
             let path = store_path(self.given_store()).ok()?;
@@ -124,15 +125,15 @@ impl Line {
             .map(|path| expanded(path, |name| std::env::var(name).ok()))
     }
 
-    /// The words behind the command, up to a `--`.
+    /// The words after the command, up to a `--`.
     fn options(&self) -> impl Iterator<Item = &str> {
         let words = self.words.iter().skip(1).map(String::as_str);
         words.take_while(|word| *word != "--")
     }
 }
 
-/// A path as it was typed: a home directory or an environment variable at its begin is put in, as
-/// the shell will do.
+/// A typed path, in which a home directory or an environment variable at the beginning is replaced,
+/// as the shell will do.
 fn expanded(path: &str, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
     let put_in = || {
         if path == "~" || path.starts_with("~/") {

@@ -1,13 +1,13 @@
-//! Completion of a command line in bash, zsh and fish: the script that a shell reads asks the tool
-//! itself, so that names of topics, groups and brokers are those of the store right now.
+//! Completion of command lines in bash, zsh and fish. The shell's script calls the tool itself, so
+//! the names of topics, groups and brokers are those that the store has now.
 //!
-//! 1. With `MQ_COMPLETE=SHELL` in its environment a tool does nothing but this: without arguments it
-//!    prints the script, with `-- WORDS` what can stand at the cursor. Else this costs one look into
-//!    the environment.
-//! 2. The store is only listed ([`crate::store::Listing`]): no file of it is opened, nothing is made
-//!    or locked. What goes wrong is no name, and no message on a line that is being typed.
-//! 3. A name becomes part of a command line: it is quoted for where it stands, and left out where
-//!    that cannot be done. zsh and fish quote what they put in.
+//! 1. With `MQ_COMPLETE=SHELL` in its environment, a tool does nothing else: without arguments it
+//!    prints the script, with `-- WORDS` the candidates for the cursor. Otherwise this costs only
+//!    one look-up of an environment variable.
+//! 2. The store is only listed ([`crate::store::Listing`]): no file in it is opened, created or
+//!    locked. A failure gives no names, and no message on a line that is being typed.
+//! 3. A name becomes part of a command line, so it is quoted for its place, and left out if that is
+//!    impossible. zsh and fish quote what they insert.
 
 mod due;
 mod line;
@@ -30,15 +30,15 @@ pub use shells::Shell;
 use shells::{Offer, Reply, render_bash};
 use words::Role;
 
-/// Names the shell that asks.
+/// Names the shell that asks for completion.
 pub const VARIABLE: &str = "MQ_COMPLETE";
 
-/// Prints the script of a shell, or what can stand at the cursor of its command line.
+/// Prints a shell's script, or the candidates for the cursor of its command line.
 pub fn main<T: Tool>(shell: &OsStr) -> ExitCode {
     let Some(shell) = shell.to_str().and_then(Shell::parse) else {
         let name = shown(&shell.to_string_lossy());
         let e = usage(
-            format!("{VARIABLE} is '{name}', which is no shell that completions are there for"),
+            format!("{VARIABLE} is '{name}', a shell without completions"),
             format!(
                 "set {VARIABLE} to bash, zsh or fish, or unset it to run {}",
                 T::NAME
@@ -64,8 +64,8 @@ pub fn main<T: Tool>(shell: &OsStr) -> ExitCode {
     }
 }
 
-/// What a shell is told. bash hands over its line up to the cursor, and which piece of it is to be
-/// replaced; zsh and fish the words, without quotes but for fish's last.
+/// The reply to a shell. bash passes its line up to the cursor, and the piece of it that will be
+/// replaced; zsh and fish pass the words, without quotes except in fish's last word.
 fn answer(shell: Shell, tool: &'static str, command: Command, words: &[OsString]) -> String {
     let mut words: Vec<String> = words.iter().map(lossy).collect();
     let last = words.pop().unwrap_or_default();
@@ -89,12 +89,12 @@ fn answer(shell: Shell, tool: &'static str, command: Command, words: &[OsString]
     }
 }
 
-/// A word that is not UTF-8 is none that could be completed.
+/// A word that is not UTF-8 cannot be completed anyway.
 fn lossy(word: &OsString) -> String {
     word.to_string_lossy().into_owned()
 }
 
-/// What can stand at the cursor, where `current` is typed, behind `words`.
+/// The candidates for the cursor, where `current` is typed after `words`.
 fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &str) -> Reply {
     if words.is_empty() {
         return Reply::default();
@@ -115,8 +115,8 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
         .filter_map(offer)
         .filter(|offer| offer.value.starts_with(current))
         .collect();
-    // Nobody who looks for a name wants to see the options, there being one or not; where nothing is
-    // due they are all that is left.
+    // Where a name is expected, options are not offered, even if there is no name; where no value
+    // is expected, only options are left.
     let is_due = native.is_some() || line.is_name_wanted();
     let is_all = !is_due && offers.iter().all(|offer| offer.is_option);
     if !current.starts_with('-') && !is_all {
@@ -125,7 +125,7 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
     Reply { offers, native }
 }
 
-/// The words, `--store DIR` as one: a directory may have a subcommand's name.
+/// The words, with `--store DIR` as one: the directory may have a subcommand's name.
 fn with_joined_store(words: &[String]) -> Vec<OsString> {
     let mut args = Vec::with_capacity(words.len() + 1);
     let mut words = words.iter();
@@ -141,7 +141,7 @@ fn with_joined_store(words: &[String]) -> Vec<OsString> {
     args
 }
 
-/// Whether it would be taken for an option where it stands: the name of a group may begin so.
+/// Whether it would be taken for an option in its place: a group's name may begin with a dash.
 fn is_name_like_option(candidate: &CompletionCandidate) -> bool {
     let value = candidate.get_value().as_encoded_bytes();
     let place = candidate.get_tag().map(ToString::to_string);
@@ -149,7 +149,7 @@ fn is_name_like_option(candidate: &CompletionCandidate) -> bool {
     candidate.get_id().is_none() && is_positional && value.starts_with(b"-")
 }
 
-/// `None` for what cannot be typed as it is, or would not be one line.
+/// `None` for text that cannot be typed literally, or is more than one line.
 fn offer(candidate: &CompletionCandidate) -> Option<Offer> {
     let value = candidate.get_value().to_str()?;
     if value.chars().any(char::is_control) {
@@ -190,7 +190,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Half a line is answered, whatever it is.
+        /// Any incomplete line gets a reply.
         #[test]
         fn no_line_is_too_odd(
             tool in 0..5_usize,

@@ -1,31 +1,31 @@
-//! The shells: the script that each has to read once, and how it is told what can stand at the
-//! cursor.
+//! The shells: the script that each reads once, and the form of the replies.
 //!
-//! A reply is lines: what kind it is, how many characters of the word at the cursor stand before what
-//! the shell completes itself, and the offers. Offers hold no control characters, so that each is a line.
+//! A reply consists of lines: its kind, the number of characters of the cursor's word before the
+//! part that the shell completes itself, and the offers. Offers contain no control characters, so
+//! each is one line.
 
 use std::fmt::Write as _;
 
 use super::line::Native;
 use super::words;
 
-/// A shell that asks.
+/// The shell that asks for completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shell {
-    /// bash, from 4 on.
+    /// bash, version 4 or later.
     Bash,
     /// zsh.
     Zsh,
-    /// fish, from 3 on.
+    /// fish, version 3 or later.
     Fish,
 }
 
-/// What can stand at the cursor.
+/// The candidates for the cursor.
 #[derive(Debug, Default)]
 pub struct Reply {
-    /// The words, each whole.
+    /// The words, each complete.
     pub offers: Vec<Offer>,
-    /// What the shell completes itself, and the part of the word that stands before it.
+    /// What the shell completes itself, and the part of the word before that.
     pub native: Option<(Native, String)>,
 }
 
@@ -34,14 +34,14 @@ pub struct Reply {
 pub struct Offer {
     /// The word, without quotes.
     pub value: String,
-    /// What it is, in one line.
+    /// Its description, in one line.
     pub help: Option<String>,
     /// Whether it is an option.
     pub is_option: bool,
 }
 
 impl Offer {
-    /// Whether something has to be typed right behind it.
+    /// Whether the next text has to be typed directly after it.
     fn is_joined(&self) -> bool {
         self.value.ends_with(['=', ':'])
     }
@@ -58,7 +58,7 @@ impl Shell {
         })
     }
 
-    /// What the shell reads once, to ask from then on.
+    /// The script that the shell reads once.
     pub fn script(self, tool: &str) -> String {
         let script = match self {
             Shell::Bash => include_str!("bash.sh"),
@@ -70,7 +70,7 @@ impl Shell {
             .replace("NAME", &tool.replace('-', "_"))
     }
 
-    /// The reply for zsh and fish, which quote what they put in themselves.
+    /// The reply for zsh and fish, which quote what they insert.
     pub fn render(self, reply: &Reply) -> String {
         let mut text = head(reply, false);
         for offer in &reply.offers {
@@ -96,8 +96,8 @@ impl Shell {
     }
 }
 
-/// The reply for bash, which puts it in as it stands, in the place of `piece`: what it takes for the
-/// word at the cursor, for it divides words at `=` and `:`, too. `raw` is all of the word.
+/// The reply for bash, which inserts it literally in place of `piece`: bash's notion of the
+/// cursor's word, which it also divides at `=` and `:`. `raw` is the whole word.
 pub fn render_bash(reply: &Reply, raw: &str, piece: &str) -> String {
     let before = raw.strip_suffix(piece).unwrap_or_default();
     let (before, quote) = words::unquoted(before);
@@ -153,7 +153,7 @@ mod tests {
             (&["a b"], "\"a ", "a ", "words\n0\na b\n"),
             (&["a b"], "a", "a", "words\n0\na\\ b\n"),
             (&["a!b"], "\"a", "a", "words\n0\n"),
-            // What does not go on as it was typed is not put in.
+            // An offer that does not continue the typed text is left out.
             (&["xa"], "'a=b", "b", "words\n0\n"),
         ] {
             assert_eq!(render_bash(&reply(values), raw, piece), reported, "{raw}");

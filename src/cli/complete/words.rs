@@ -1,10 +1,10 @@
-//! A command line as it is typed in a shell, up to the cursor: its words without their quotes, and
-//! how what is put in has to be quoted where the cursor stands.
+//! A command line as typed in a shell, up to the cursor: its words without quotes, and how inserted
+//! text has to be quoted at the cursor.
 //!
-//! Nothing is expanded but what a word begins with, `~` or `$NAME`: a command line that is being
-//! typed is not run.
+//! Only `~` or `$NAME` at the beginning of a word is expanded: a command line that is being typed
+//! must not be run.
 
-/// The quotes that a place in a word is within.
+/// The quotes around a place in a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quote {
     /// None.
@@ -15,7 +15,7 @@ pub enum Quote {
     Double,
 }
 
-/// What the last word is there for.
+/// The purpose of the last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Role {
     /// An argument.
@@ -25,23 +25,23 @@ pub enum Role {
     Redirection,
 }
 
-/// A line, read.
+/// A command line, parsed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Typed {
-    /// The words that are whole, the command first; without redirections.
+    /// The complete words, the command first; without redirections.
     pub words: Vec<String>,
-    /// The word at the cursor, as far as it was typed; empty behind a blank.
+    /// The word at the cursor, as far as it is typed; empty after a blank.
     pub current: String,
     /// The same with its quotes.
     pub raw: String,
-    /// What that word is.
+    /// The purpose of that word.
     pub role: Role,
 }
 
 #[derive(Default)]
 struct Reader {
     typed: Typed,
-    /// Whether the current word was begun, be it by quotes around nothing.
+    /// Whether the current word was begun, even if only by quotes around nothing.
     is_begun: bool,
 }
 
@@ -57,7 +57,7 @@ impl Reader {
         self.is_begun = false;
     }
 
-    /// A redirection begins: a number right before it is its own.
+    /// Begins a redirection: a number directly before it belongs to it.
     fn redirect(&mut self) {
         if self.typed.raw.bytes().all(|b| b.is_ascii_digit()) {
             self.typed.current.clear();
@@ -67,14 +67,14 @@ impl Reader {
         self.typed.role = Role::Redirection;
     }
 
-    /// Another command begins.
+    /// Begins another command.
     fn end_command(&mut self) {
         self.end_word();
         self.typed = Typed::default();
     }
 }
 
-/// Reads a line of bash.
+/// Parses a line of bash.
 pub fn read(line: &str) -> Typed {
     let mut reader = Reader::default();
     let mut quote = Quote::Bare;
@@ -129,7 +129,7 @@ pub fn read(line: &str) -> Typed {
     reader.typed
 }
 
-/// One word without its quotes, and those that are open at its end.
+/// A word without its quotes, and the quotes that are open at its end.
 pub fn unquoted(raw: &str) -> (String, Quote) {
     let mut word = String::new();
     let mut quote = Quote::Bare;
@@ -156,15 +156,15 @@ pub fn unquoted(raw: &str) -> (String, Quote) {
     (word, quote)
 }
 
-/// Text as it is put in within such quotes, so that bash takes it for exactly that; `None` where no
-/// way of writing it is sure to be.
+/// The text to insert within such quotes so that bash reads it exactly; `None` if no way of writing
+/// it is certain.
 pub fn quoted(text: &str, quote: Quote) -> Option<String> {
     let mut quoted = String::with_capacity(text.len());
     for c in text.chars() {
         match quote {
             Quote::Single if c == '\'' => quoted.push_str("'\\''"),
             Quote::Single => quoted.push(c),
-            // The history of an interactive shell is put in there, backslash or not.
+            // An interactive shell expands its history there, backslash or not.
             Quote::Double if c == '!' => return None,
             Quote::Double => {
                 if "\\\"$`".contains(c) {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a name is, it comes back from the line that it is put into, as one word.
+        /// Any inserted name is read back from the line as one word.
         #[test]
         fn what_is_put_in_is_read_again(
             text in "[ -~é€]{0,20}",

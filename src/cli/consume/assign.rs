@@ -1,4 +1,4 @@
-//! Which partitions are read, from where to where; and what comes later.
+//! Which partitions are read, over which ranges; and partitions that are added later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::types::{PartitionId, TopicName, TopicPartition};
 #[derive(Debug, Default)]
 pub struct Assignments {
     topics: BTreeMap<TopicName, Known>,
-    /// Of which partitions `--tail` wants the last records: those that were there at first, sorted.
+    /// The partitions whose last records `--tail` prints: those that existed at first, sorted.
     pub tail_of: Vec<TailOf>,
     read: ReadAtAll,
-    /// Topics whose file is damaged, each told of once; and whether the points of the selection hold
-    /// for it, should it become readable.
+    /// Topics whose file is damaged, each reported once. The value says whether the selection's
+    /// points apply to the topic, should it become readable.
     damaged: HashMap<TopicName, bool>,
-    /// Partitions that cannot be opened, each told of once and tried again; and whether the points
-    /// of the selection hold for it.
+    /// Partitions that cannot be opened: each is reported once and tried again. The value says
+    /// whether the selection's points apply to it.
     failing: BTreeMap<TopicPartition, bool>,
 }
 
-/// Whether the ranges that were asked for leave anything to read, in partitions that hold records.
+/// Whether the selected ranges leave anything to read, in partitions that have records.
 #[derive(Debug, Default)]
 struct ReadAtAll {
     empty: bool,
@@ -48,14 +48,14 @@ impl Assignments {
         self.topics.is_empty()
     }
 
-    /// Whether a topic that was asked for is not there: one by its name, or any for a pattern.
+    /// Whether a selected topic is missing: any of those named, or for patterns all of them.
     pub fn lacks(&self, wanted: &Topics) -> bool {
         let there =
             |name: &TopicName| self.topics.contains_key(name) || self.damaged.contains_key(name);
         wanted.lack(there) || self.is_empty() && self.damaged.is_empty()
     }
 
-    /// Says which patterns match no topic yet, while others are read.
+    /// Notes which patterns match no topic yet, while topics that match others are read.
     pub fn note_unmatched(&self, wanted: &Topics, env: &Env) {
         let Topics::Matching(patterns) = wanted else {
             return;
@@ -76,8 +76,8 @@ impl Assignments {
         self.topics.remove(name);
     }
 
-    /// Assigns what there is now. `first`: it was there when the command began, and the points of
-    /// the selection hold for it; what comes later is read from its start.
+    /// Assigns the partitions that exist now. `first`: they existed when the command began, so the
+    /// selection's points apply to them; partitions that are added later are read from their start.
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
@@ -96,7 +96,7 @@ impl Assignments {
         }
         let mut failures = Vec::new();
         let wanted = wanted(store, job, first)?;
-        // One that was deleted and is made anew came later.
+        // If a damaged topic is deleted and created again, the new one counts as added later.
         self.damaged.retain(|name, _| wanted.contains(name));
         for name in wanted {
             let current = match self.topics.get(&name) {
@@ -107,9 +107,10 @@ impl Assignments {
                 continue;
             }
             let topic = match TopicHandle::open(store, &name) {
-                // Deleted since it was listed. Whatever else fails must not look like no records.
+                // Deleted since it was listed. Any other failure must not look like a topic without
+                // records.
                 Err(e) if e.kind() == Kind::UnknownTopic => continue,
-                // The others can be read.
+                // The other topics can be read.
                 Err(e) if e.kind() == Kind::Damaged => {
                     self.damaged.entry(name).or_insert_with(|| {
                         env.fail(&e);
@@ -121,12 +122,12 @@ impl Assignments {
             };
             let known = self.topics.get(&name);
             if known.is_some_and(|known| known.topic.meta().topic_id != topic.meta().topic_id) {
-                // Made anew: the reader of the old one ends by itself.
+                // The topic was created again: the reader of the deleted one ends by itself.
                 continue;
             }
             let have = known.map_or(0, |known| known.partitions);
             let first = first || have == 0 && self.damaged.get(&name) == Some(&true);
-            // What is waited for is its records: its end is fixed once there are some.
+            // With `--wait`, the run waits for records: the end is fixed only once there are some.
             let is_awaited = job.wait && !first && have == 0 && (job.to_end || job.ends());
             if is_awaited && is_empty(store, job, &topic) {
                 continue;
@@ -135,7 +136,7 @@ impl Assignments {
             for partition in have..count {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
                 match self.assign(job, &tp, consumer, printer, env, first) {
-                    // The others can be read.
+                    // The other partitions can be read.
                     Err(e) if e.is_of_one_partition() => {
                         if e.kind() != Kind::Damaged {
                             self.failing.insert(tp, first);
@@ -160,7 +161,7 @@ impl Assignments {
             && consumer.is_empty()
             && let Some(e) = failures.pop()
         {
-            // There are no others.
+            // There are no other partitions.
             return Err(e);
         }
         for e in &failures {
@@ -243,7 +244,7 @@ impl Assignments {
     }
 }
 
-/// Partitions that were asked for by number are there.
+/// Checks that the partitions selected by number exist.
 fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<()> {
     let asked = job.partitions.iter().flatten().copied();
     let each = match &job.selection {
@@ -257,7 +258,7 @@ fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<
     Ok(())
 }
 
-/// The topics that are asked for and there.
+/// The selected topics that exist.
 fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
     let there = topics::list(store)?;
     match &job.topics {
@@ -300,7 +301,7 @@ fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName
     }
 }
 
-/// Whether a topic was asked for by its name, and not just by a pattern.
+/// Whether a topic was selected by its name, and not just by a pattern.
 fn is_named(topics: &Topics, name: &TopicName) -> bool {
     match topics {
         Topics::Names(names) => names.contains(name),
@@ -310,8 +311,8 @@ fn is_named(topics: &Topics, name: &TopicName) -> bool {
     }
 }
 
-/// Whether the partitions of a topic that are read hold no records yet. What a partition that cannot be
-/// read meets is told where it is read.
+/// Whether the selected partitions of a topic have no records yet. If a partition cannot be read,
+/// the failure is reported when it is assigned.
 pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
     let meta = topic.meta();
     (0..meta.partitions.len()).all(|partition| {
@@ -324,7 +325,7 @@ pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
     })
 }
 
-/// A topic that was asked for by its name is not there.
+/// The error for a topic that was selected by its name and does not exist.
 pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
     let error = topics::unknown(store, name);
     let cure = match error.cure_text() {
@@ -337,7 +338,7 @@ pub fn missing(store: &StoreDir, name: &TopicName) -> Error {
     error.cure(cure)
 }
 
-/// Says that nothing is printed because no topic matches yet.
+/// Notes that nothing is printed because no topic matches yet.
 pub fn note_none_matches(topics: &Topics, env: &Env) {
     env.note(&format!(
         "no topic matches {} yet; waiting for one (Ctrl-C ends)",
@@ -350,7 +351,7 @@ fn patterns(topics: &Topics) -> String {
     format!("'{}'", shown(&patterns))
 }
 
-/// No topic is there that matches a pattern.
+/// The error for patterns that no topic matches.
 pub fn none_matches(topics: &Topics) -> Error {
     Error::new(
         Kind::UnknownTopic,

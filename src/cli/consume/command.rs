@@ -1,4 +1,4 @@
-//! The commands that handle batches: how they are started, and what they are given.
+//! The commands that handle batches: how they are started, and their input and environment.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,42 +18,42 @@ use crate::types::{Offset, TopicPartition};
 /// The longest key that goes into the environment: Linux takes no string over 128 KiB there, and
 /// this one begins with `MQ_KEY=` and ends with a NUL.
 const KEY_LEN_MAX: usize = (128 << 10) - "MQ_KEY=".len() - 1;
-/// Between two looks at a command that is waited for.
+/// The pause between two checks of a running command.
 const POLL: Duration = Duration::from_millis(50);
 
 /// The records that the command is to handle next.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The offset of the first.
+    /// The offset of the first record.
     pub first: Offset,
-    /// And of the last.
+    /// The offset of the last record.
     pub last: Offset,
-    /// How many.
+    /// The number of records.
     pub count: u64,
-    /// Their keys and values, bytes.
+    /// The bytes of their keys and values.
     pub bytes: usize,
-    /// The key of the first.
+    /// The key of the first record.
     pub key: Option<Vec<u8>>,
-    /// All of them, rendered.
+    /// All records, rendered.
     pub input: Arc<Vec<u8>>,
 }
 
-/// Starts the command for one batch after the other.
+/// Starts the command for one batch after another.
 #[derive(Debug)]
 pub struct Commands {
-    /// For `sh -c`.
+    /// The argument of `sh -c`.
     text: String,
-    /// For the command's environment: `--store` is no part of ours.
+    /// The store, for the command's environment: mq's own environment lacks `--store`.
     store: PathBuf,
     session_timeout: Duration,
     reported_of_key: bool,
-    /// Shows the others which one runs.
+    /// Shows other members which command runs.
     file: Option<CommandFile>,
-    /// The assignments that have no command of a former owner any more.
+    /// The assignments for which no former owner's command runs any more.
     free: HashMap<TopicPartition, Generation>,
-    /// Those that have one.
+    /// The partitions for which a former owner's command still runs.
     taken: HashMap<TopicPartition, Taken>,
-    /// When those are looked at again.
+    /// When those partitions are checked again.
     next_poll: Duration,
 }
 
@@ -61,12 +61,12 @@ pub struct Commands {
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     generation: Generation,
-    /// Since when that is known.
+    /// Since when this is known.
     since: Duration,
 }
 
 impl Commands {
-    /// For a command, in a store.
+    /// Makes the commands of one run.
     pub fn new(text: String, store: PathBuf, session_timeout: Duration) -> Self {
         Commands {
             text,
@@ -80,8 +80,9 @@ impl Commands {
         }
     }
 
-    /// Whether no command runs any more that the partition's former owner left when it died: two at
-    /// once would handle the same records. After one session timeout it counts as free all the same.
+    /// Whether no command of the partition's former owner, a member that died, runs any more: two
+    /// commands at once would handle the same records. After one session timeout the partition
+    /// counts as free in any case.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -126,7 +127,7 @@ impl Commands {
         Ok(true)
     }
 
-    /// The partitions that have become free since the last look.
+    /// The partitions that have become free since the last check.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -157,7 +158,7 @@ impl Commands {
         Ok(freed)
     }
 
-    /// How long until it is to be looked again what has become free.
+    /// The time until the next check for partitions that have become free.
     pub fn polls_again(&self) -> Option<Duration> {
         (!self.taken.is_empty()).then_some(POLL)
     }
@@ -185,7 +186,7 @@ impl Commands {
         if matches!(&spawned, Err(e) if e.kind() == io::ErrorKind::ArgumentListTooLong)
             && fits.is_some()
         {
-            // All strings together have a bound as well, and others set most of them.
+            // The environment's total size is limited too, and other variables make up most of it.
             self.notify_of_key(batch, tp, env);
             spawned = self.command(batch, tp, None).spawn();
         }
@@ -204,8 +205,8 @@ impl Commands {
         }
         if let Some(mut stdin) = child.stdin.take() {
             let input = Arc::clone(&batch.input);
-            // It is judged by its exit status, whether it reads or not. The thread is not waited
-            // for: a child of the command may keep its input open.
+            // The command's exit status decides, whether the command reads its input or not. The
+            // thread is not joined: a child of the command may keep the input open.
             std::thread::Builder::new()
                 .name("feed".to_owned())
                 .spawn(move || stdin.write_all(&input))
@@ -233,7 +234,7 @@ impl Commands {
         command
     }
 
-    /// Once: such keys seldom come alone.
+    /// Notes the long key, once in a run: where one key is too long, others probably are too.
     fn notify_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
         if !std::mem::replace(&mut self.reported_of_key, true) {
             env.note(&format!(
@@ -245,10 +246,11 @@ impl Commands {
     }
 }
 
-/// Whether a shell finds the command; one that is more than a plain word is left to the shell.
+/// Checks that the shell will find the command. A text that is more than a plain word is left to
+/// the shell.
 ///
 /// # Errors
-/// [`Kind::Usage`] if it does not.
+/// [`Kind::Usage`] if the command is not found.
 pub fn check_command(command: &str) -> Result<()> {
     let word = command.split_whitespace().next().unwrap_or_default();
     if word.is_empty() {

@@ -1,4 +1,4 @@
-//! Where batches go that no try could handle.
+//! The dead-letter topic: it takes the batches that no try could handle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::types::{Compression, Offset, TimestampType, TopicName, TopicPartition
 
 /// How long sending may wait for locks.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// What the headers of a dead letter take at the most: names, numbers, and a topic of 249 bytes.
+/// The most bytes that a dead letter's headers take: names, numbers, and a topic name of 249 bytes.
 const HEADERS_ROOM: u64 = 1024;
 /// The largest `max.message.bytes`.
 const MESSAGE_BYTES_MAX: u64 = 2_147_483_647;
 
-/// A topic for dead letters, and the records that may become some.
+/// The dead-letter topic, and the records that may be sent to it.
 #[derive(Debug)]
 pub struct DeadLetters {
     store: Arc<StoreDir>,
@@ -25,26 +25,26 @@ pub struct DeadLetters {
     places: Vec<Place>,
 }
 
-/// Where a record was, and how.
+/// Where a record was, and its codec.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     offset: Offset,
     codec: Compression,
 }
 
-/// Where a batch came from, and why it is dead.
+/// Where a batch came from, and why it failed.
 #[derive(Debug)]
 pub struct Origin<'a> {
-    /// Its partition.
+    /// The batch's partition.
     pub tp: &'a TopicPartition,
     /// The last exit status.
     pub status: String,
-    /// How often it was tried.
+    /// How often the command was tried.
     pub attempts: u32,
 }
 
 impl DeadLetters {
-    /// For a topic, which is made when it is needed first.
+    /// Makes the dead letters of a topic, which is created when it is first needed.
     pub fn new(store: &Arc<StoreDir>, topic: TopicName) -> Self {
         DeadLetters {
             store: Arc::clone(store),
@@ -59,10 +59,10 @@ impl DeadLetters {
         &self.topic
     }
 
-    /// Keeps a record of the batch that is tried next; `compression`: as its topic holds it.
+    /// Keeps a record of the next batch; `compression` is its codec in the source topic.
     ///
     /// # Errors
-    /// A batch too large to be held.
+    /// The batch is too large to be kept in memory.
     pub fn keep(&mut self, record: &Record<'_>, compression: Compression) -> Result<()> {
         self.kept.append_record(record)?;
         self.places.push(Place {
@@ -72,18 +72,19 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// The batch was handled.
+    /// Forgets the batch, which was handled.
     pub fn forget(&mut self) {
         self.kept.reset();
         self.places.clear();
     }
 
-    /// Sends the batch, and returns when it is acknowledged: key, value, headers and timestamp as
-    /// they were, with its origin in headers behind them, in place of a former one. All are weighed before the first is sent:
-    /// what no try can store would be there once more after each.
+    /// Sends the batch, and returns when it is acknowledged. Key, value, headers and timestamp are
+    /// kept; the record's origin is added in headers after them, and replaces a former origin. The
+    /// sizes of all records are checked before the first is sent: otherwise each try would store
+    /// the first records once more, and fail at the one that is too large.
     ///
     /// # Errors
-    /// As [`Producer::close`], naming the record.
+    /// Those of [`Producer::close`], with the record named.
     pub fn send(&mut self, origin: &Origin<'_>) -> Result<()> {
         let source = TopicHandle::open(&self.store, &origin.tp.topic)?;
         let most = source
@@ -115,7 +116,8 @@ impl DeadLetters {
         self.weigh(&letters, &words, &mut senders, most)?;
         let mut former: Option<Place> = None;
         for letter in &letters {
-            // What comes after it is stored after it.
+            // Records are stored in order: the former codec's producer is flushed before the codec
+            // changes.
             if let Some(former) = former.filter(|it| it.codec != letter.place.codec)
                 && let Err(e) = senders.of(self, former.codec)?.flush()
             {
@@ -139,7 +141,7 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// Whether the topic takes all of them.
+    /// Checks that the topic takes all of the records.
     fn weigh(
         &self,
         letters: &[Letter<'_>],
@@ -162,8 +164,8 @@ impl DeadLetters {
         }
     }
 
-    /// What to tell of a record that the topic did not take; `room`: how large a record it is to
-    /// take for that.
+    /// The error for a record that the topic refused; `room`: the `max.message.bytes` that would be
+    /// needed.
     fn unsent(&self, e: Error, origin: &Origin<'_>, offset: Offset, room: u64) -> Error {
         let (topic, tp) = (&self.topic, origin.tp);
         let is_too_large = e.kind() == Kind::MessageTooLarge;
@@ -181,16 +183,16 @@ impl DeadLetters {
     }
 }
 
-/// A record that is to be sent.
+/// A record to send.
 #[derive(Debug)]
 struct Letter<'a> {
     record: Record<'a>,
     place: Place,
-    /// Its offset, in digits.
+    /// Its offset, in decimal digits.
     at: String,
 }
 
-/// What the headers say of each letter of a batch.
+/// The headers that all dead letters of a batch share.
 #[derive(Debug)]
 struct Words<'a> {
     origin: &'a Origin<'a>,
@@ -217,7 +219,7 @@ impl<'a> Letter<'a> {
             ("mq.error.status", &words.origin.status),
             ("mq.error.attempts", &words.attempts),
         ];
-        // A letter that was dead before says only where it died last.
+        // A record that was a dead letter before keeps only its latest origin.
         let is_former =
             |header: &Header<'_>| own.iter().any(|(key, _)| header.key == key.as_bytes());
         let kept = self.record.headers.iter().filter(|it| !is_former(it));
@@ -239,7 +241,7 @@ impl<'a> Letter<'a> {
         }
     }
 
-    /// About how large it is.
+    /// The record's approximate size.
     fn len(&self) -> u64 {
         let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
         let headers = self.record.headers.iter();
@@ -248,8 +250,8 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// A producer for each codec that a batch's records had: what fitted into the source compressed
-/// need not fit otherwise.
+/// One producer for each codec of the batch's records: a record that fits into its source
+/// compressed may be too large with another codec.
 #[derive(Debug, Default)]
 struct Senders(Vec<(Compression, Producer)>);
 

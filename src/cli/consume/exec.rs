@@ -1,16 +1,17 @@
 //! `--exec`: a command handles batches of records.
 //!
-//! 1. A batch is of one partition: up to so many records, gathered from what there is, up to 4 MiB,
-//!    on the command's standard input in the output format.
-//! 2. One command runs at a time. Exit status 0 commits the batch before the next begins; so of a
-//!    run that is killed, one batch runs again and no other.
-//! 3. A command that fails is run again after growing pauses, then the batch goes to the dead
-//!    letters; without these the run fails. Statuses 126 and 127 say that the command itself is
-//!    wrong, and our own stop says nothing about the batch: neither is tried again. Any other failure
-//!    is the record's, also where the cause lies in the command's surroundings (the disk that it
-//!    writes to is full): a status does not tell them apart.
-//! 4. While a command runs that a member left when it died, its partition is passed over, for one
-//!    session timeout at most, and the others go on.
+//! 1. All records of a batch come from one partition. A batch has up to N records, taken from those
+//!    that exist already, and at most 4 MiB. The command gets it on standard input, in the output
+//!    format.
+//! 2. One command runs at a time. Exit status 0 commits the batch before the next one begins; so
+//!    after a run is killed, at most one batch runs again.
+//! 3. A command that fails is run again after growing pauses. After the last retry the batch goes
+//!    to the dead-letter topic; without one the run fails. Statuses 126 and 127 mean that the
+//!    command itself is wrong, and a command that ends because mq is stopped says nothing about the
+//!    batch: neither is retried. Any other failure counts as the record's, even if the cause is
+//!    outside (such as a full disk): the exit status does not distinguish them.
+//! 4. While a dead member's command still runs, its partition is skipped, for one session timeout
+//!    at most; the other partitions go on.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -32,17 +33,17 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{Decompressor, Record};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
-/// A batch is cut here though it has fewer records: it is held in memory for the next try. Nor is
-/// more than that read to gather one.
+/// A batch ends at this size even with fewer records, since it is kept in memory for a retry.
+/// Gathering a batch reads no more than this either.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// The pause before the second try; it doubles with each.
+/// The pause before the first retry; it doubles with each further retry.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Exit statuses of a shell that could not run the command.
+/// The shell's exit statuses for a command that it could not run.
 const NOT_RUN: [i32; 2] = [126, 127];
 
-/// Runs the command.
+/// Runs the command for batch after batch.
 #[derive(Debug)]
 pub struct Exec {
     job: ExecJob,
@@ -52,46 +53,46 @@ pub struct Exec {
     buf: Vec<u8>,
 }
 
-/// What a batch is handled with.
+/// What handling a batch needs.
 #[derive(Debug)]
 pub struct Tools<'a> {
-    /// Renders its records.
+    /// Renders the batch's records.
     pub printer: &'a mut Printer,
-    /// Is told how far it came.
+    /// Records how far the batches were handled.
     pub marks: &'a Marks,
     /// The group.
     pub session: &'a GroupSession,
-    /// Has more of the partition.
+    /// Fetches more records of the partition.
     pub consumer: &'a mut Consumer,
-    /// The surroundings.
+    /// The environment.
     pub env: &'a Env,
 }
 
-/// What became of a fetch.
+/// The result of handling a fetch.
 #[derive(Debug)]
 pub enum Handled {
-    /// All of it was handled.
+    /// All records were handled.
     All,
-    /// It ended before that.
+    /// The run ends before the end of the fetch.
     Stopped(Stop),
-    /// The group took the partition away; it was handled up to there.
+    /// The group took the partition away; records up to this offset were handled.
     Fenced(Offset),
-    /// What follows its sound records, which were handled, cannot be decoded.
+    /// The sound records were handled; those behind them cannot be decoded.
     Broken(Error),
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ran {
     Done,
-    /// It was given up without a verdict: a signal, or the partition moves.
+    /// Abandoned without a result: by a signal, or because the partition moves.
     Left,
-    /// The same: it failed after the reader of its output, which is ours, went away.
+    /// Abandoned too: the command failed after the reader of mq's standard output went away.
     Unread,
 }
 
 impl Exec {
-    /// Looks whether the command and the dead-letter topic can do.
+    /// Checks that the command and the dead-letter topic can be used.
     ///
     /// # Errors
     /// [`Kind::Usage`].
@@ -121,7 +122,7 @@ impl Exec {
         })
     }
 
-    /// Has partitions read on for which no command of a dead member runs any more.
+    /// Resumes the partitions for which no dead member's command runs any more.
     ///
     /// # Errors
     /// [`Kind::Io`].
@@ -138,15 +139,15 @@ impl Exec {
         Ok(())
     }
 
-    /// When that is to be done again, at the latest.
+    /// The time until the next `observe` at the latest.
     pub fn polls_again(&self) -> Option<Duration> {
         self.commands.polls_again()
     }
 
-    /// Has a fetch handled, batch by batch; more of its partition is read where that completes one.
+    /// Handles a fetch, batch by batch; reads more of the partition where that completes a batch.
     ///
     /// # Errors
-    /// A command that failed for good; a commit that failed.
+    /// The command failed for good, or a commit failed.
     pub fn handle(
         &mut self,
         fetched: &Fetched,
@@ -173,16 +174,16 @@ impl Exec {
     }
 }
 
-/// One fetch under way, and what is gathered behind it.
+/// The handling of one fetch, and of the records gathered after it.
 struct Turn<'a> {
     exec: &'a mut Exec,
     tp: &'a TopicPartition,
     generation: Generation,
     tools: Tools<'a>,
     batch: Batch,
-    /// The offset after the last record that was looked at.
+    /// The offset after the last record that was taken.
     next: Offset,
-    /// The offset after the last that was fetched.
+    /// The offset after the last record that was fetched.
     until: Offset,
     leader_epoch: LeaderEpoch,
     /// How many batches were run.
@@ -207,7 +208,7 @@ impl Turn<'_> {
             if self.tools.session.has_orders() || env.stopping() {
                 return Ok(self.put_back());
             }
-            // What fails is met again by the next fetch, after what is sound was handled.
+            // The next fetch meets the failure again, after the sound records were handled.
             let Ok(Some(more)) = consumer.fetch_of(self.tp, FETCH_BYTES, buf) else {
                 break;
             };
@@ -218,7 +219,8 @@ impl Turn<'_> {
         }
         match handled {
             Some(handled) => Ok(handled),
-            // What came with the end of that batch begins the next, after the others' turns.
+            // The records after the completed batch wait for the next turn; other partitions come
+            // first.
             None if self.runs > runs && self.batch.count > 0 => Ok(self.put_back()),
             None => self.finish(),
         }
@@ -232,7 +234,7 @@ impl Turn<'_> {
         Handled::Stopped(Stop::Paused(batch.first))
     }
 
-    /// Takes all records of a fetch; `Some` if it ends before that.
+    /// Takes all records of a fetch; `Some` if handling ends earlier.
     fn take_all(
         &mut self,
         fetched: &Fetched,
@@ -254,7 +256,7 @@ impl Turn<'_> {
     fn take(&mut self, info: BatchInfo, record: &Record<'_>) -> Result<Option<Handled>> {
         let is_between = self.batch.count == 0;
         if is_between {
-            // A process that was stopped may own nothing any more when it wakes.
+            // If the process was suspended, the group may have given its partitions away by now.
             let (session, env) = (self.tools.session, self.tools.env);
             let is_confirmed = session.confirm(std::iter::once(self.tp))?;
             if !is_confirmed || session.has_orders() || env.stopping() {
@@ -308,7 +310,7 @@ impl Turn<'_> {
         Ok(Handled::All)
     }
 
-    /// Runs the batch, if there is one, and commits it; `Some` if the fetch ends there.
+    /// Runs the batch, if there is one, and commits it; `Some` if handling ends there.
     fn run(&mut self) -> Result<Option<Handled>> {
         let mut batch = std::mem::take(&mut self.batch);
         if batch.count == 0 {
@@ -316,7 +318,7 @@ impl Turn<'_> {
         }
         self.runs += 1;
         batch.input = Arc::new(self.tools.printer.take_rendered());
-        // Whatever the command takes its time for, the other partitions may move.
+        // While the command runs, however long that takes, the other partitions may move.
         let (session, env) = (self.tools.session, self.tools.env);
         session.works_on(Some(self.generation));
         let ran = self
@@ -337,7 +339,7 @@ impl Turn<'_> {
             .deliver(self.generation, self.next, self.leader_epoch);
         match self.tools.session.commit_after_write() {
             Ok(()) => Ok(None),
-            // What was given up meanwhile was said when this member was taken for dead.
+            // The user was reported when this member was taken for dead.
             Err(e) if e.kind() == Kind::Rebalanced => Ok(None),
             Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced(self.next))),
             Err(e) => Err(e),
@@ -372,7 +374,7 @@ impl Exec {
                 }
                 return Ok(Ran::Done);
             }
-            // Nothing that it could print would be read: no fault of the records.
+            // No reader is left for the command's output, so the failure is not the record's.
             if stdout::reader_is_gone() {
                 self.forget();
                 return Ok(Ran::Unread);
@@ -455,7 +457,7 @@ impl Exec {
     }
 }
 
-/// A dead letter must not come back as work.
+/// The error for a dead-letter topic that is a source: dead letters would be handled again.
 pub fn is_source(topic: &str) -> Error {
     Error::new(
         Kind::Usage,

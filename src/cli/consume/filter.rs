@@ -11,22 +11,22 @@ use crate::record::Record;
 /// Conditions that a printed record meets, all of them; the default has none.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// The key is this.
+    /// The key is equal to this.
     pub key: Option<Vec<u8>>,
-    /// There is a key, and it matches.
+    /// The record has a key, and it matches.
     pub key_regex: Option<Regex>,
-    /// For each of these the record has such a header.
+    /// The record has each of these headers.
     pub headers: Vec<HeaderIs>,
-    /// There is a value, and it matches.
+    /// The record has a value, and it matches.
     pub grep: Option<Regex>,
-    /// At least one of the conditions above is not met.
+    /// Passes records that fail at least one of the conditions above.
     pub invert: bool,
-    /// There is a value, `invert` or not.
+    /// The record has a value; `invert` does not change this condition.
     pub no_tombstones: bool,
 }
 
-/// A header of this name; where `value` is given, with this value. A name may come more than once in a
-/// record: any of them will do.
+/// A header of this name and, where `value` is given, of this value. A record may have several
+/// headers of the same name; one that matches is enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderIs {
     name: Vec<u8>,
@@ -37,7 +37,7 @@ impl HeaderIs {
     /// Parses `NAME` or `NAME=VALUE`: the first `=` ends the name, as in `mq-produce -H`.
     ///
     /// # Errors
-    /// [`Kind::Usage`](crate::error::Kind::Usage) for an empty text.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for an empty name.
     pub fn parse(given: OsString) -> Result<Self> {
         let bytes = bytes_as_given("--header", given)?;
         if bytes.is_empty() {
@@ -72,7 +72,7 @@ impl Filter {
         !self.has_condition() && !self.no_tombstones
     }
 
-    /// Whether there is anything that `invert` turns round.
+    /// Whether there is a condition that `invert` can negate.
     pub fn has_condition(&self) -> bool {
         self.key.is_some()
             || self.key_regex.is_some()

@@ -1,4 +1,4 @@
-//! Reading for a group: what the group hands over is rendered and written out, or given to a
+//! Reading for a group: the records of the assigned partitions are printed, or handled by a
 //! command.
 
 use std::collections::HashMap;
@@ -25,23 +25,24 @@ use crate::client::{
 use crate::error::{Kind, Result};
 use crate::types::{Offset, TopicName, TopicPartition};
 
-/// How long a change of the group waits for its lock.
+/// The timeout of the group's lock, for each change.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a wait may be: what nobody reported is seen then, such as a store that was moved away.
+/// The longest wait: changes that no watch reports, such as a store that was moved away, are found
+/// after it.
 const TICK: Duration = Duration::from_secs(1);
-/// The same while the output's reader may go away unseen.
+/// The longest wait where the output's reader may go away without notice.
 const PIPE_TICK: Duration = Duration::from_millis(500);
-/// How long what was handed out may keep a partition that moves.
+/// How long a partition that moves may be kept for records on their way to the output.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Between two looks for what the keeper is about to say.
+/// The pause between two checks for notices of the membership thread.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the job for its group. `began`: since when nothing came, and whether the store was there
+/// Runs the job for its group. `began`: since when no record came, and whether the store existed
 /// when the command began.
 ///
 /// # Errors
-/// What ended it. A reader that goes away is no error.
+/// The run ended with this error. A reader that goes away is no error.
 pub fn run(
     store: &Arc<StoreDir>,
     mut job: Job,
@@ -74,10 +75,10 @@ pub fn run(
     };
     match topics_are_there(store, &job, was_there, &mut idle, env)? {
         There::All => {}
-        // It joins with what is there. A name is a glob that matches itself.
+        // The member joins with the topics that exist. A name is a glob that matches only itself.
         There::Some if subscription.is_of_names() => subscription.naming = Naming::Globs,
         There::Some => {}
-        // The others are waited for no longer: what is there is read to its end.
+        // The wait for the other topics is over: those that exist are read to their end.
         There::Only(names) => {
             job.topics = Topics::Names(names);
             job.to_end = true;
@@ -103,11 +104,11 @@ pub fn run(
         read_from: job.read_from.clone(),
         commits_when_done: match group.commit {
             CommitWhen::AfterWrite => true,
-            // Whether the exit status will be 0 is known only then.
+            // Only then is it known whether the exit status will be 0.
             CommitWhen::OnExit => !job.fail_if_empty,
             CommitWhen::Never => false,
         },
-        // A command that runs is waited for, however long it takes.
+        // A partition that moves waits until its command ends, however long that takes.
         settle: exec.is_none().then_some(SETTLE),
         lock_timeout: TIMEOUT,
     };
@@ -124,20 +125,20 @@ pub fn run(
     Reading::new(env, store, job, output, idle)?.run(member)
 }
 
-/// What there is of the topics that were asked for by their names.
+/// Which of the topics that were selected by name exist.
 enum There {
     /// All of them.
     All,
-    /// Not all; what comes later is read when it comes.
+    /// Not all; those created later are read once they exist.
     Some,
-    /// Those only: the others were waited for, and the time is up.
+    /// These only: the wait for the others timed out.
     Only(Vec<TopicName>),
-    /// None; or nobody waits any more.
+    /// None, or the run is over.
     Over,
 }
 
-/// Waits until all topics are there that were asked for by their names, where the run ends at its end:
-/// that is fixed when it joins, and what comes later has no end for it.
+/// Waits until all topics that were selected by name exist, if the run stops at the end: the end is
+/// fixed when the member joins, and a topic created later would have none.
 fn topics_are_there(
     store: &Arc<StoreDir>,
     job: &Job,
@@ -146,7 +147,7 @@ fn topics_are_there(
     env: &Env,
 ) -> Result<There> {
     let matcher = job.topics.subscription().matcher()?;
-    // What comes while it is waited for has to have records, where the run ends at its end.
+    // If the run stops at the end, a topic that it waits for must have records as well.
     let wants_records = job.wait && (job.to_end || job.ends());
     let mut had = (!was_there).then(Vec::new);
     let mut noted = false;
@@ -189,7 +190,7 @@ fn topics_are_there(
     }
 }
 
-/// The first topic that was asked for by its name and is not there.
+/// The first topic that was selected by name and does not exist.
 fn first_missing(topics: &Topics, there: &[TopicName]) -> Result<Option<TopicName>> {
     let names: Vec<TopicName> = match topics {
         Topics::Names(names) => names.clone(),
@@ -202,14 +203,14 @@ fn first_missing(topics: &Topics, there: &[TopicName]) -> Result<Option<TopicNam
     Ok(names.into_iter().find(|name| !there.contains(name)))
 }
 
-/// The partitions that the group hands over.
+/// The partitions that the group assigned to this member.
 struct Member {
     marks: Arc<Marks>,
     session: GroupSession,
     exec: Option<Exec>,
-    /// The assignments that are read.
+    /// The assignments that are being read.
     generations: HashMap<TopicPartition, Generation>,
-    /// Whether the session knows that records are handed out.
+    /// Whether the session was reported that records are on their way to the output.
     moving: bool,
 }
 
@@ -232,7 +233,7 @@ impl Source for Member {
         let Some(generation) = self.generations.get(&fetched.tp).copied() else {
             return Ok(Took::All);
         };
-        // Before each batch: that what is read is still this member's.
+        // Before each batch: confirms that the partitions still belong to this member.
         if !self.session.confirm(self.generations.keys())? || self.session.has_orders() {
             return Ok(Took::Stopped(Stop::Paused(fetched.from)));
         }
@@ -276,7 +277,7 @@ impl Source for Member {
         if std::mem::take(&mut self.moving) {
             self.session.idle();
         }
-        // The session says so, once others are done as well.
+        // The session ends the run once the other members are done as well.
         false
     }
 
@@ -372,8 +373,7 @@ impl Member {
                 Order::Failed(e) => return Err(e),
             }
         }
-        // Runs that are short, whatever ends them, would else read no other partition than the
-        // first, ever.
+        // Without this, short runs would read the first partition only, and never another.
         if let Some((_, tp)) = largest {
             on.consumer.begin_with(&tp);
         }
@@ -388,7 +388,7 @@ impl Member {
         })
     }
 
-    /// What was read is perhaps another's by now: the keeper is about to say so.
+    /// The group may have given the partitions away: waits for the membership thread's notice.
     fn wait_for_orders(&mut self, env: &Env) {
         let until = env.monotonic() + TIMEOUT;
         while !self.session.has_orders() && !env.stopping() && env.monotonic() < until {
@@ -397,9 +397,9 @@ impl Member {
     }
 }
 
-/// How many offsets a partition has for this member.
+/// How many offsets of a partition this member has not read.
 fn lag_of(reader: &PartitionReader, from: Offset, until: Option<Offset>) -> Offset {
-    // One that cannot be read is told of when it is.
+    // If it cannot be read, the failure is reported when it is read.
     let end = reader.page().map_or(from, |page| page.high_watermark);
     until
         .map_or(end, |until| until.min(end))

@@ -1,4 +1,4 @@
-//! What `mq-consume` was asked to do, typed.
+//! The options of one `mq-consume` run, typed.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::types::{PartitionId, TopicName, TopicPartition};
 /// Which topics are read.
 #[derive(Debug, Clone)]
 pub enum Topics {
-    /// These, by name.
+    /// These topics, by name.
     Names(Vec<TopicName>),
-    /// All whose names match, later ones too.
+    /// All topics whose names match, including later ones.
     Matching(Vec<NamePattern>),
 }
 
 impl Topics {
-    /// Whether one that is asked for by its name is not among those that are there.
+    /// Whether a topic that was selected by its name is missing.
     pub fn lack(&self, is_there: impl Fn(&TopicName) -> bool) -> bool {
         match self {
             Topics::Names(names) => !names.iter().all(is_there),
             Topics::Matching(patterns) => {
                 let mut names = patterns.iter().filter(|pattern| pattern.is_name());
-                // What cannot be a topic's name is refused where it is looked for.
+                // A text that cannot be a topic's name is refused when the topic is opened.
                 names.any(|name| TopicName::new(name.text()).is_ok_and(|name| !is_there(&name)))
             }
         }
@@ -49,35 +49,35 @@ impl Topics {
     }
 }
 
-/// The group that is read for.
+/// The group that the run reads for.
 #[derive(Debug, Clone)]
 pub struct GroupJob {
-    /// Its name.
+    /// The group's name.
     pub name: String,
     /// When to commit.
     pub commit: CommitWhen,
-    /// How often.
+    /// How often to commit.
     pub interval: Duration,
-    /// How partitions are to be shared out.
+    /// How members share the partitions.
     pub assignor: Option<Assignor>,
     /// The name of a static member.
     pub instance_id: Option<String>,
-    /// How long the heartbeat may stand still.
+    /// How long a member's heartbeat may stand still.
     pub session_timeout: Duration,
-    /// What handles the records instead of printing them.
+    /// The command that handles the records; without it they are printed.
     pub exec: Option<ExecJob>,
 }
 
 /// A command for each batch of records.
 #[derive(Debug, Clone)]
 pub struct ExecJob {
-    /// For `sh -c`.
+    /// The argument of `sh -c`.
     pub command: String,
-    /// Most records a batch.
+    /// The most records of a batch.
     pub batch: u64,
-    /// How often to run it again after it failed.
+    /// How often a failed command is run again.
     pub retries: u32,
-    /// Who takes the batch then.
+    /// The topic for batches that failed every retry.
     pub dead_letter: Option<TopicName>,
 }
 
@@ -86,13 +86,13 @@ pub struct ExecJob {
 pub struct Job {
     /// The topics.
     pub topics: Topics,
-    /// As they were named, some with a partition; empty: all partitions of each.
+    /// The topics as they were named, some with a partition; empty: all partitions of each.
     pub named: Named,
-    /// Whether a missing one is waited for.
+    /// Whether to wait for missing topics.
     pub wait: bool,
     /// Only these partitions.
     pub partitions: Option<Vec<PartitionId>>,
-    /// From where to where; `None`: from the start, on and on.
+    /// The ranges to read; `None`: from the start, without end.
     pub selection: Option<Selection>,
     /// Which replicas are read.
     pub read_from: ReadFrom,
@@ -100,25 +100,25 @@ pub struct Job {
     pub to_end: bool,
     /// Most records printed.
     pub count: Option<u64>,
-    /// First the last so many of all, by time.
+    /// Begin with so many last records over all partitions, by time.
     pub tail: Option<u64>,
-    /// How long nothing may come.
+    /// How long the run may go without a record.
     pub idle_timeout: Option<Duration>,
-    /// What is printed.
+    /// Which records are printed.
     pub filter: Filter,
-    /// How.
+    /// How records are rendered.
     pub renderer: Renderer,
-    /// Whether control characters go to a terminal as they are.
+    /// Whether control characters reach a terminal unescaped.
     pub raw: bool,
-    /// Whether to fail if nothing (or less than `count`) was printed.
+    /// Whether to fail if no record (or fewer than `count`) was printed.
     pub fail_if_empty: bool,
     /// The group.
     pub group: Option<GroupJob>,
 }
 
 impl Job {
-    /// Whether it waits for topics that match a pattern, where there are none. Who named a topic and
-    /// waits for it knows.
+    /// Whether the run waits while no topic matches its patterns, which is worth a note. A user who
+    /// named a topic with `--wait` needs none.
     pub fn may_wait_for_match(&self) -> bool {
         let goes_on = self.wait || !self.to_end && !self.ends();
         matches!(self.topics, Topics::Matching(_)) && goes_on && self.count != Some(0)
@@ -130,7 +130,7 @@ impl Job {
         only.is_none_or(|only| only.contains(&tp.partition)) && self.named.has_partition(tp)
     }
 
-    /// Whether every range that was asked for has an end.
+    /// Whether every selected range has an end.
     pub fn ends(&self) -> bool {
         match &self.selection {
             None => false,

@@ -1,7 +1,9 @@
-//! What counts as written out: how far each assignment's records have reached their reader.
+//! What counts as written out: how far the records of each assignment have reached the output's
+//! reader.
 //!
-//! Into a file or terminal, what write returned for; into a pipe, what its reader took out of it.
-//! Shared with the group's keeper, which asks while this run may be blocked in a write.
+//! For a file or terminal, everything that a write returned for; for a pipe, what the reader took
+//! out of it. Shared with the membership thread, which reads the marks while this run may be
+//! blocked in a write.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,19 +13,19 @@ use crate::cli::stdout::{reader_is_gone, unread};
 use crate::client::{Delivered, Delivery, Generation};
 use crate::types::{LeaderEpoch, Offset};
 
-/// Bytes written at a time while marks are kept: what a pipe holds on Linux by default.
+/// The most bytes of one write while marks are kept: the default capacity of a pipe on Linux.
 pub const WRITE_BYTES: usize = 64 * 1024;
 
-/// The output up to byte `end` stands for all records of the assignment below `next`.
+/// The output up to byte `end` contains all records of the assignment below `next`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
-    /// Of which assignment.
+    /// The assignment.
     pub generation: Generation,
     /// The next offset.
     pub next: Offset,
-    /// The epoch of the record before it.
+    /// The leader epoch of the record before `next`.
     pub leader_epoch: LeaderEpoch,
-    /// Where its output ends, bytes from the start of the run.
+    /// Where the output of these records ends, in bytes from the start of the run.
     pub end: u64,
 }
 
@@ -32,7 +34,7 @@ pub struct Mark {
 pub struct Marks {
     inner: Mutex<Inner>,
     written: Arc<AtomicU64>,
-    /// Whether what was written counts, though no reader took it yet.
+    /// Whether written bytes count even if no reader took them yet.
     written_counts: AtomicBool,
 }
 
@@ -43,7 +45,7 @@ struct Inner {
 }
 
 impl Marks {
-    /// For an output that counts the bytes it wrote in `written`.
+    /// For an output that counts its written bytes in `written`.
     pub fn new(written: Arc<AtomicU64>) -> Self {
         Marks {
             inner: Mutex::default(),
@@ -52,20 +54,20 @@ impl Marks {
         }
     }
 
-    /// Enters marks, in the order of the output. Those before them that are settled go: what is
-    /// kept are the marks of one flush, and of what a pipe holds.
+    /// Enters marks, in the order of the output. Earlier marks that are settled are removed, so
+    /// those of one flush and of a pipe's content remain.
     pub fn enter(&self, marks: &mut Vec<Mark>) {
         if !marks.is_empty() {
             self.settled().waiting.extend(marks.drain(..));
         }
     }
 
-    /// All before `next` is delivered, without any output.
+    /// Marks everything before `next` as delivered, although it produced no output.
     pub fn deliver(&self, generation: Generation, next: Offset, leader_epoch: LeaderEpoch) {
         self.lock().taken.insert(generation, (next, leader_epoch));
     }
 
-    /// From now on takes what was written for taken.
+    /// From now on, counts written bytes as taken.
     pub fn count_written(&self) {
         self.written_counts.store(true, Ordering::Release);
     }
@@ -74,9 +76,9 @@ impl Marks {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks what has been taken by now.
+    /// Settles the marks of the bytes that were taken by now.
     fn settled(&self) -> MutexGuard<'_, Inner> {
-        // In this order: what is written between the two is counted as unread, not as taken.
+        // The order matters: bytes written between the two reads count as unread, not as taken.
         let written = self.written.load(Ordering::Acquire);
         let unread = if self.written_counts.load(Ordering::Acquire) {
             0
@@ -127,8 +129,9 @@ impl Delivery for Marks {
     }
 }
 
-/// Adds a mark; one that printed nothing is taken with the one before it. `each`: how far within
-/// the flush its reader gets will be known, so each record has its own; else one does for all.
+/// Adds a mark. A mark without output of its own is merged into the one before it. `each`: the
+/// reader's progress within the flush will be known, so each record has its own mark; else one mark
+/// covers all.
 pub fn add(marks: &mut Vec<Mark>, mark: Mark, each: bool) {
     match marks.last_mut() {
         Some(last) if last.generation == mark.generation && (!each || last.end == mark.end) => {
@@ -146,7 +149,7 @@ mod tests {
     fn a_mark_counts_once_its_bytes_are_written() {
         let written = Arc::new(AtomicU64::new(0));
         let marks = Marks::new(Arc::clone(&written));
-        // The test's own output may be a pipe.
+        // The standard output of the test may be a pipe.
         marks.count_written();
         let mark = |generation, next, end| Mark {
             generation,

@@ -1,7 +1,7 @@
-//! Writing out on a thread of its own while there is plenty, and at once while there is little.
+//! Writes large amounts on a separate thread, and small ones at once.
 //!
-//! Where it matters how much a pipe's reader took, it is written in pages, each after the pipe said
-//! that it has room: so no write blocks, and what was written is known to the byte at any time.
+//! Where the run must know how much a pipe's reader took, it writes page by page, each after the
+//! pipe reported room. So no write blocks, and the number of written bytes is exact at any time.
 
 use std::io;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ pub use crate::cli::stdout::unread;
 use crate::cli::stdout::{write_all, write_in_pages};
 use crate::error::{Error, Result};
 
-/// Buffers under way to the writing thread.
+/// The most buffers in the queue of the writing thread.
 const QUEUE: usize = 3;
-/// A buffer is handed on at about this size.
+/// The approximate size at which a buffer is handed to the writing thread.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 
 /// Standard output.
@@ -26,7 +26,7 @@ pub struct Output {
     under_way: usize,
     closed: bool,
     written: Arc<AtomicU64>,
-    /// Writes to a pipe go in pages, until this is raised.
+    /// Until this flag is raised, writes to a pipe go page by page.
     in_pages: Option<StopFlag>,
     writes: Writes,
 }
@@ -51,10 +51,10 @@ impl Output {
         }
     }
 
-    /// The same, for a run that must know how much was taken; it gives up once `stop` is raised,
-    /// as the reader of a full pipe is not waited for.
+    /// The same, for a run that must know how much was taken. Once `stop` is raised, it no longer
+    /// waits for the reader of a full pipe.
     pub fn counted(stop: StopFlag) -> Self {
-        // What was taken is to be committed: it ends by itself.
+        // The run ends by itself, since it commits what was taken.
         let mut output = Output::new(Writes::default());
         output.in_pages = unread().map(|_| stop);
         output
@@ -65,7 +65,7 @@ impl Output {
         self.closed
     }
 
-    /// Whether it is known within a write how far its reader got.
+    /// Whether the reader's progress is known within a write.
     pub fn is_in_pages(&self) -> bool {
         self.in_pages.is_some()
     }
@@ -75,12 +75,12 @@ impl Output {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Where these are counted.
+    /// The counter of these bytes.
     pub fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.written)
     }
 
-    /// Hands a full buffer to the writing thread; `out` is another, empty one then.
+    /// Hands a full buffer to the writing thread, and leaves an empty one in `out`.
     pub fn hand_on(&mut self, out: &mut Vec<u8>) -> Result<()> {
         if self.closed || out.is_empty() {
             out.clear();
@@ -109,13 +109,14 @@ impl Output {
         Ok(())
     }
 
-    /// Writes `out` and everything before it, and returns when that is done.
+    /// Writes `out` after everything before it, and returns when that is done.
     pub fn write_now(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.write_records(out, &[])
     }
 
-    /// The same; `ends` are where records end in `out`, ascending. What is written at once ends with
-    /// one, where they are short enough: members that share a pipe do not tear one another's.
+    /// The same; `ends` are the ends of the records in `out`, ascending. If records are short
+    /// enough, each write ends at the end of a record, so that members that share a pipe do not
+    /// split each other's records.
     pub fn write_records(&mut self, out: &mut Vec<u8>, ends: &[usize]) -> Result<()> {
         let mut spare = Vec::new();
         while self.under_way > 0 {
@@ -184,7 +185,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         if let Some(writer) = self.writer.take() {
             drop(writer.chunks);
-            // It ends once its queue is written or its reader is gone.
+            // The thread ends once its queue is written or the reader is gone.
             let _ = writer.thread.join();
         }
     }

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::record::{Decompressor, Record};
 use crate::types::{Offset, Timestamp, TopicPartition};
 
-/// Renders what passes the filter.
+/// Renders the records that pass the filter.
 #[derive(Debug)]
 pub struct Printer {
     renderer: Renderer,
@@ -23,27 +23,27 @@ pub struct Printer {
     seen: u64,
     out: Vec<u8>,
     decompressor: Decompressor,
-    /// Marks of what is rendered, not entered yet.
+    /// Marks of rendered records that are not entered yet.
     entered: Vec<Mark>,
-    /// Reads of these end before the first record that is not older.
+    /// For each of these partitions, reading ends before the first record that is not older.
     pub time_bounds: HashMap<TopicPartition, Timestamp>,
 }
 
 /// Why printing stopped within a fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
-    /// All that were asked for are printed; where the partition is then.
+    /// The requested number of records is printed; the offset is the partition's next.
     Counted(TopicPartition, Offset),
     /// The partition's time bound was met at that offset.
     Time(TopicPartition, Offset),
-    /// Something else is to be done before the record at that offset.
+    /// The printer paused before the record at that offset.
     Paused(Offset),
     /// The reader of the output is gone.
     Closed,
 }
 
 impl Printer {
-    /// For a run; `count`: most records printed.
+    /// Makes the printer of a run; `count`: the most records that it prints.
     pub fn new(renderer: Renderer, filter: Filter, count: Option<u64>) -> Self {
         let delimiter = renderer.is_value_line().map(<[u8]>::to_vec);
         Printer {
@@ -65,12 +65,12 @@ impl Printer {
         self.printed
     }
 
-    /// How many records were looked at.
+    /// How many records were read.
     pub fn seen(&self) -> u64 {
         self.seen
     }
 
-    /// Whether all that were asked for are printed.
+    /// Whether the requested number of records is printed.
     pub fn is_counted(&self) -> bool {
         self.count.is_some_and(|count| self.printed >= count)
     }
@@ -78,7 +78,7 @@ impl Printer {
     /// Prints a fetch.
     ///
     /// # Errors
-    /// Damage in a record; a template that does not fit one; a failed write.
+    /// A damaged record; a template that does not fit a record; a failed write.
     pub fn print(&mut self, fetched: &Fetched, output: &mut Output) -> Result<Option<Stop>> {
         let bound = self.time_bounds.get(&fetched.tp).copied();
         let plain = self.filter.is_open() && self.count.is_none() && bound.is_none();
@@ -113,8 +113,8 @@ impl Printer {
         }
     }
 
-    /// Prints a fetch of an assignment, with a mark after each record: how much output stands for
-    /// it. It pauses before a record once `pause` says so.
+    /// Prints a fetch of an assignment, with a mark after each record for the output so far. It
+    /// pauses before a record once `pause` returns true.
     ///
     /// # Errors
     /// As [`Printer::print`].
@@ -157,13 +157,13 @@ impl Printer {
         self.decompressor = decompressor;
         let stop = match stopped? {
             None => {
-                // A gap behind the last record is read as well.
+                // A gap behind the last record counts as read.
                 self.mark(generation, fetched.until, last_epoch, output);
                 None
             }
             Some(stop) => Some(stop?),
         };
-        // Where a filter leaves little, what was passed over is to be committed all the same.
+        // Where a filter passes few records, the skipped ones are committed too.
         self.flush_marked(marks, output)?;
         Ok(stop)
     }
@@ -185,7 +185,7 @@ impl Printer {
         marks::add(&mut self.entered, mark, output.is_in_pages());
     }
 
-    /// Writes out everything that is rendered, its marks entered before.
+    /// Writes everything that is rendered, after entering its marks.
     pub fn flush_marked(&mut self, marks: &Marks, output: &mut Output) -> Result<()> {
         let written = output.written();
         let ends: Vec<usize> = self
@@ -197,7 +197,7 @@ impl Printer {
         output.write_records(&mut self.out, &ends)
     }
 
-    /// What is rendered and not written, for another way out; empties it.
+    /// Takes what is rendered and not written, for another output.
     pub fn take_rendered(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -207,13 +207,13 @@ impl Printer {
         self.out.len()
     }
 
-    /// So many of the printed records do not count after all.
+    /// Subtracts from the number of printed records.
     pub fn uncount(&mut self, records: u64) {
         self.printed = self.printed.saturating_sub(records);
     }
 
-    /// Renders a record if it passes the filter: `None` if it did not, and why printing ends with
-    /// or before it.
+    /// Renders a record if it passes the filter. Returns `None` if it did not, and why printing
+    /// ends after or before the record.
     pub fn take_one(
         &mut self,
         tp: &TopicPartition,
@@ -226,12 +226,12 @@ impl Printer {
         Ok((self.printed > before, stop))
     }
 
-    /// Writes out everything that is rendered.
+    /// Writes everything that is rendered.
     pub fn flush(&mut self, output: &mut Output) -> Result<()> {
         output.write_now(&mut self.out)
     }
 
-    /// Values with a delimiter each: the way of most reads.
+    /// Prints values with a delimiter each, without a template: the most frequent case.
     fn print_values(
         &mut self,
         fetched: &Fetched,
@@ -297,10 +297,11 @@ impl Printer {
         Ok(())
     }
 
-    /// Renders one record elsewhere, whatever the filter says; so many are to be printed `before` it.
+    /// Renders one record into another buffer, without the filter; `before`: how many records are
+    /// printed before it.
     ///
     /// # Errors
-    /// A template that does not fit it.
+    /// A template that does not fit the record.
     pub fn render_into(
         &self,
         before: u64,
@@ -313,12 +314,12 @@ impl Printer {
         self.renderer.render(&record, out)
     }
 
-    /// So many were looked at elsewhere.
+    /// Counts records that were read elsewhere.
     pub fn see(&mut self, records: u64) {
         self.seen += records;
     }
 
-    /// So many were printed elsewhere.
+    /// Counts records that were printed elsewhere.
     pub fn count_printed(&mut self, records: u64) {
         self.printed += records;
     }

@@ -1,15 +1,16 @@
-//! `mq-consume` at work: fetch, have it printed or handled, write out, wait.
+//! The main loop of `mq-consume`: fetch, print or handle, write, wait.
 //!
-//! One loop for plain reading and for groups: where partitions come from, and whom it tells how far
-//! it came, is its [`Source`]'s. So both end, wait and fail alike:
+//! The same loop serves plain reading and groups; a [`Source`] supplies the partitions and records
+//! the progress. So both end, wait and fail in the same way:
 //!
-//! 1. A reader of the output that went away, a signal, `-c` and `--idle-timeout` end it, also while
-//!    it waits for a store or a topic.
-//! 2. What is damaged is told at once, and once; the partition counts as read to its end, the others
-//!    go on, and the exit status is 65. A partition that cannot be opened is told of alike, and tried
-//!    again.
-//! 3. A topic that was deleted ends it, unless only a pattern named it. So does a store that was moved
-//!    away or deleted: it is looked for once a second while nothing comes, and when something fails.
+//! 1. The loop ends when the output's reader goes away, on a signal, at `-c`, and on
+//!    `--idle-timeout`, also while it waits for a store or a topic.
+//! 2. Damage is reported at once, and once. The partition then counts as read to its end, the
+//!    others go on, and the exit status is 65. A partition that cannot be opened is reported in the
+//!    same way, and tried again.
+//! 3. The loop ends when a topic is deleted, unless only a pattern selected the topic. It also ends
+//!    when the store is moved away or deleted: the loop checks for this once a second while no
+//!    records come, and after a failure.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -25,21 +26,21 @@ use crate::client::{Consumer, Fetched, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 
-/// Between two looks for a store or topic that is waited for.
+/// The pause between two checks for a missing store or topic.
 const WAIT_FOR_TOPIC: Duration = Duration::from_millis(100);
 
-/// A run, without what its source keeps.
+/// The part of a run that does not depend on its source.
 #[derive(Debug)]
 pub struct Reading<'e> {
-    /// Its surroundings.
+    /// The environment.
     pub env: &'e mut Env,
-    /// What was asked for.
+    /// The options of the run.
     pub job: Job,
     /// Reads the partitions.
     pub consumer: Consumer,
     /// Renders their records.
     pub printer: Printer,
-    /// Where they are printed.
+    /// Where the records are printed.
     pub output: Output,
     idle: Idle,
     presence: Presence,
@@ -48,71 +49,72 @@ pub struct Reading<'e> {
     noted_end: bool,
 }
 
-/// Where the store was found, and when it was last looked for there.
+/// Where the store was found, and when this was last checked.
 #[derive(Debug)]
 struct Presence {
     store: Arc<StoreDir>,
     path: PathBuf,
     observed: Duration,
-    /// Whether a failure was held against it.
+    /// Whether a failure was already checked for a missing store.
     is_asked: bool,
 }
 
-/// Where partitions come from, and what becomes of their records.
+/// Supplies the partitions, and takes their records.
 pub trait Source {
     /// Most bytes of the next fetch.
     fn fetch_bytes(&mut self) -> usize;
-    /// Looks what is to be read by now; `Break`: all is done.
+    /// Updates the set of partitions to read; `Break`: the run is complete.
     ///
     /// # Errors
-    /// What ends the run.
+    /// The run ends with this error.
     fn observe(&mut self, on: &mut Reading<'_>) -> Result<ControlFlow<()>>;
-    /// Has a fetch printed or handled.
+    /// Prints or handles a fetch.
     ///
     /// # Errors
-    /// What ends the run.
+    /// The run ends with this error.
     fn take(&mut self, on: &mut Reading<'_>, fetched: &Fetched) -> Result<Took>;
-    /// Writes out what is rendered.
+    /// Writes everything that is rendered.
     ///
     /// # Errors
     /// A failed write.
     fn flush(&mut self, on: &mut Reading<'_>) -> Result<()>;
-    /// Whether that everything was read, and written out, is the end.
+    /// Whether the run ends once everything was read and written.
     fn is_done(&mut self, on: &mut Reading<'_>) -> bool;
-    /// Waits until there may be more, for `timeout` at most.
+    /// Waits until there may be more records, for `timeout` at most.
     ///
     /// # Errors
-    /// What ends the run.
+    /// The run ends with this error.
     fn wait(&mut self, on: &mut Reading<'_>, timeout: Duration) -> Result<()>;
-    /// Whether the end of what there is may be followed by more.
+    /// Whether more records may come after the present end.
     fn follows(&self, on: &Reading<'_>) -> bool;
-    /// A partition is read no more: its topic was deleted.
+    /// Stops reading a partition whose topic was deleted.
     fn forget(&mut self, tp: &TopicPartition);
-    /// A partition cannot be read on.
+    /// Stops reading a partition that cannot be read on.
     fn broken(&mut self, tp: &TopicPartition);
-    /// The end; `good`: neither by a signal nor by an error, `exits_0`: nor with another status.
+    /// Finishes the run. `good`: it ended neither by a signal nor by an error; `exits_0`: and with
+    /// exit status 0.
     ///
     /// # Errors
-    /// What could not be brought to an end.
+    /// A step of finishing that failed.
     fn end(self, on: &mut Reading<'_>, good: bool, exits_0: bool) -> Result<()>;
 }
 
-/// What became of a fetch.
+/// The result of a fetch.
 #[derive(Debug)]
 pub enum Took {
-    /// All of it was taken.
+    /// All records were taken.
     All,
-    /// It ended before that.
+    /// The run ends before the end of the fetch.
     Stopped(Stop),
-    /// What follows its sound records cannot be decoded.
+    /// The sound records were taken; those behind them cannot be decoded.
     Broken(Error),
 }
 
 impl Took {
-    /// What printing comes to: damage is in what was read.
+    /// From the result of printing: damage was found in the records.
     ///
     /// # Errors
-    /// All but damage.
+    /// All errors except damage.
     pub fn of_print(printed: Result<Option<Stop>>) -> Result<Self> {
         match printed {
             Ok(None) => Ok(Took::All),
@@ -123,7 +125,7 @@ impl Took {
     }
 }
 
-/// How long nothing may come: counted from the start, and from each record.
+/// How long the run may go without a record: since its start, and after each record.
 #[derive(Debug)]
 pub struct Idle {
     limit: Option<Duration>,
@@ -132,7 +134,7 @@ pub struct Idle {
 }
 
 impl Idle {
-    /// From now on.
+    /// Starts now.
     pub fn new(job: &Job, env: &Env) -> Self {
         Idle {
             limit: job.idle_timeout,
@@ -141,7 +143,7 @@ impl Idle {
         }
     }
 
-    /// How long it may still take; `None`: for ever.
+    /// The time that is left; `None`: no limit.
     fn left(&mut self, seen: u64, now: Duration) -> Option<Duration> {
         if seen != self.seen {
             (self.seen, self.since) = (seen, now);
@@ -150,7 +152,7 @@ impl Idle {
         Some(limit.saturating_sub(now.saturating_sub(self.since)))
     }
 
-    /// Waits a moment for a store or a topic; `false`: it is waited for no longer.
+    /// Waits a moment for a store or a topic; `false`: the wait is over.
     pub fn wait_for_topic(&mut self, env: &Env) -> bool {
         let left = self.left(self.seen, env.monotonic());
         let is_over = left.is_some_and(|left| left.is_zero());
@@ -163,7 +165,7 @@ impl Idle {
 }
 
 impl<'e> Reading<'e> {
-    /// For a job.
+    /// Makes the run of a job.
     ///
     /// # Errors
     /// As [`Env::store_path`].
@@ -181,7 +183,7 @@ impl<'e> Reading<'e> {
             is_asked: false,
         };
         let consumer = Consumer::reading_from(store, job.read_from.clone());
-        // What a command reads is no terminal.
+        // A command's standard input is not a terminal.
         let on_terminal =
             env.stdout_is_terminal() && job.group.as_ref().is_none_or(|group| group.exec.is_none());
         let renderer = job.renderer.clone().escaping(on_terminal && !job.raw);
@@ -202,13 +204,13 @@ impl<'e> Reading<'e> {
     /// Reads to the end.
     ///
     /// # Errors
-    /// What ended it. A reader that goes away is no error.
+    /// The run ended with this error. A reader that goes away is no error.
     pub fn run(mut self, mut source: impl Source) -> Result<Outcome> {
         let outcome = self.go(&mut source).map_err(|e| self.unless_gone(e));
         self.end(source, outcome)
     }
 
-    /// Whether it is known that a partition cannot be read.
+    /// Whether a partition is known to be unreadable.
     pub fn is_broken(&self, tp: &TopicPartition) -> bool {
         self.broken.contains(tp)
     }
@@ -264,7 +266,7 @@ impl<'e> Reading<'e> {
         self.consumer.position(tp)
     }
 
-    /// Looks, once a second, whether the store is still there: asked by who waits anyway.
+    /// Checks, once a second, that the store still exists; called before a wait.
     fn find_store(&mut self) -> Result<()> {
         let now = self.env.monotonic();
         if now.saturating_sub(self.presence.observed) < presence::POLL_INTERVAL {
@@ -274,8 +276,8 @@ impl<'e> Reading<'e> {
         presence::check(&self.presence.store, &self.presence.path)
     }
 
-    /// The same failure, or that the store is gone. Only the first of a run that follows is looked
-    /// into: that takes a moment.
+    /// Returns the failure, or the error that the store is gone. A run that follows checks only the
+    /// first failure, since the check takes a moment.
     pub fn unless_gone(&mut self, e: Error) -> Error {
         if self.job.to_end || std::mem::replace(&mut self.presence.is_asked, true) {
             return e;
@@ -300,7 +302,7 @@ impl<'e> Reading<'e> {
         source.broken(tp);
     }
 
-    /// Tells of a partition that is damaged from here on, and reads it no further.
+    /// Reports that a partition is damaged from here on, and stops reading it.
     pub fn notify_broken(&mut self, tp: &TopicPartition, e: &Error) {
         if self.broken.insert(tp.clone()) {
             self.env.fail(e);
@@ -310,7 +312,7 @@ impl<'e> Reading<'e> {
         }
     }
 
-    /// A topic was deleted: the end, unless it was one of those that match a pattern.
+    /// Handles a deleted topic: the run ends, unless the topic was selected by a pattern.
     fn deleted(&mut self, source: &mut impl Source, e: Error) -> Result<()> {
         let gone: Vec<TopicPartition> = self
             .consumer
@@ -329,24 +331,24 @@ impl<'e> Reading<'e> {
         Ok(())
     }
 
-    /// Everything that is there was taken: write it out, and end or wait. `true`: the end.
+    /// All present records were taken: writes them out, then ends or waits. `true`: the run ends.
     fn caught_up(&mut self, source: &mut impl Source) -> Result<bool> {
         source.flush(self)?;
-        // Asked before each wait, which a tick ends: where nothing comes, no write tells it. A
-        // command may well print nothing.
+        // Checked before each wait: as long as no records come, no write would fail. A command may
+        // print nothing at all.
         let has_command = self.job.group.as_ref().is_some_and(|g| g.exec.is_some());
         let is_unread = !has_command && stdout::reader_is_gone();
         if self.output.is_closed() || is_unread || source.is_done(self) {
             return Ok(true);
         }
-        // Nothing that is counted can come of partitions that are damaged.
+        // With damaged partitions, the count can no longer be reached.
         let is_counting = self.job.count.is_some() && !self.broken.is_empty();
         if is_counting && self.consumer.is_done() {
             return Ok(true);
         }
         let is_paused = self.consumer.has_paused();
         let left = if is_paused {
-            // What is passed over for a moment is there to be read.
+            // Partitions that are skipped for a moment have records to read.
             self.idle.since = self.env.monotonic();
             None
         } else {
@@ -385,7 +387,7 @@ impl<'e> Reading<'e> {
 /// Bytes fetched at a time.
 pub const FETCH_BYTES: usize = 256 << 10;
 
-/// What a run comes to that ended before there was anything to read.
+/// The outcome of a run that ended before there was anything to read.
 pub fn nothing(job: &Job, env: &Env) -> Outcome {
     if job.fail_if_empty && !env.stopping() {
         Outcome::Empty

@@ -1,4 +1,4 @@
-//! Plain reading: all partitions of the topics, and those that come later.
+//! Plain reading: all partitions of the topics, and those added later.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -18,15 +18,15 @@ use crate::types::TopicPartition;
 
 /// Bytes fetched at a time.
 const FETCH_BYTES: usize = 1 << 20;
-/// The first fetch is small: the first record shall not wait for a megabyte.
+/// The first fetch is small, so that the first record does not wait for a megabyte.
 const FIRST_FETCH_BYTES: usize = 16 * 1024;
-/// How long a wait may be: what no watch reports is seen then.
+/// The longest wait: changes that no watch reports are found after it.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Runs the job.
 ///
 /// # Errors
-/// What ended it. A reader that goes away is no error.
+/// The run ended with this error. A reader that goes away is no error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     check_reader(&job)?;
     let mut idle = Idle::new(&job, env);
@@ -34,7 +34,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
         return Ok(nothing(&job, env));
     };
     warn_of_unknown_rack(&store, &job, env)?;
-    // Until anything is printed there is nothing to bring to an end.
+    // Until a record is printed, there is nothing to finish.
     env.signals().end_by_first(true);
     if let Some(group) = job.group.clone() {
         return super::group_run::run(&store, job, group, (idle, was_there), env);
@@ -57,7 +57,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     }
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
-        // Into a pipe: its reader may well print on the same terminal.
+        // The reader of a pipe may print on the same terminal.
         let into_file = stdout::kind() == stdout::Kind::File;
         on.env.progress_source(None, !into_file);
     }
@@ -68,7 +68,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     on.run(plain)
 }
 
-/// Refuses to commit what nobody may have got: a group's offsets say what was delivered.
+/// Refuses to commit where records may not be delivered: a group's offsets mean that they were.
 fn check_reader(job: &Job) -> Result<()> {
     let Some(group) = job.group.as_ref().filter(|group| group.exec.is_none()) else {
         return Ok(());
@@ -76,7 +76,7 @@ fn check_reader(job: &Job) -> Result<()> {
     match stdout::kind() {
         stdout::Kind::Closed => {
             let text =
-                "standard output is closed: nobody gets the records, so nothing is committed";
+                "standard output is closed: no reader gets the records, so nothing is committed";
             Err(Error::new(Kind::Io, text).cure(
                 "write them to a file, or to /dev/null where they are not wanted (> /dev/null)",
             ))
@@ -93,7 +93,7 @@ fn check_reader(job: &Job) -> Result<()> {
     }
 }
 
-/// The store, and whether it was there at once.
+/// The store, and whether it existed at once.
 fn open_store(job: &Job, idle: &mut Idle, env: &mut Env) -> Result<Option<(Arc<StoreDir>, bool)>> {
     let mut was_there = true;
     loop {
@@ -109,7 +109,7 @@ fn open_store(job: &Job, idle: &mut Idle, env: &mut Env) -> Result<Option<(Arc<S
     }
 }
 
-/// A rack that no broker is on is read from leaders throughout: perhaps a slip of the pen.
+/// Warns of a rack without brokers, perhaps a typing error: everything is then read from leaders.
 fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
     let ReadFrom::Rack(rack) = &job.read_from else {
         return Ok(());
@@ -131,7 +131,7 @@ fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// All partitions of the topics that were named.
+/// All partitions of the named topics.
 struct Plain {
     store: Arc<StoreDir>,
     assignments: Assignments,
@@ -188,7 +188,7 @@ impl Source for Plain {
     }
 }
 
-/// A time bound that the clock has passed ends its partition where it is.
+/// Once the clock has passed a time bound, its partition ends at its present end.
 fn pass_time_bounds(on: &mut Reading<'_>) {
     let now = on.env.now_ms();
     let bounds = on.printer.time_bounds.iter();

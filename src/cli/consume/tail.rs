@@ -1,12 +1,13 @@
 //! `--tail N`: the last N records of all partitions together, by time.
 //!
-//! 1. Of each partition the last N count that pass the filters, by offset; of all these the N newest
-//!    are printed, oldest first. Among equal timestamps the one farther from its partition's end comes
-//!    first, then topic and partition decide: the same command twice prints the same.
-//! 2. Partitions are read from their ends backwards, in windows that grow: what lies before the last
-//!    N is not read.
-//! 3. Of each record only its place is kept, 24 bytes; those that are printed are read once more, a
-//!    few MiB at a time. So the memory needed depends on N alone, not on the records' size.
+//! 1. In each partition the last N records by offset that pass the filters count; of all these the
+//!    N newest are printed, oldest first. Among equal timestamps, the record farther from its
+//!    partition's end comes first, then topic and partition decide. So the same command prints the
+//!    same twice.
+//! 2. Partitions are read backwards from their ends, in growing windows: records before the last N
+//!    are not read.
+//! 3. Only the position of each record is kept, in 24 bytes; records that are printed are read once
+//!    more, a few MiB at a time. So the memory needed depends on N alone, not on the records' size.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -21,26 +22,26 @@ use crate::error::{Error, Kind, Result};
 use crate::record::Decompressor;
 use crate::types::{Offset, Timestamp, TopicPartition, Uuid};
 
-/// Bytes fetched at a time while places are looked for.
+/// Bytes of a fetch while positions are collected.
 const POLL_BYTES: usize = 1 << 20;
 /// Offsets of a window: of the first one, if N is smaller, and at most, if N is not larger.
 const WINDOW_MIN: Offset = 1024;
 const WINDOW_MAX: Offset = 128 * 1024;
-/// Bytes fetched at a time while records are read again: the fewest, and the most.
+/// Bytes of a fetch while records are read again: the fewest, and the most.
 const AGAIN_BYTES: (usize, usize) = (16 * 1024, 256 * 1024);
-/// Rendered bytes that are put in order at once; more for a large N, which has memory anyway.
+/// Rendered bytes that are sorted at once; more for a large N, which needs much memory anyway.
 const ORDERED_BYTES: usize = 2 << 20;
 const ORDERED_BYTES_MAX: usize = 32 << 20;
-/// Records that are put in order at once.
+/// Records that are sorted at once.
 const ORDERED_MAX: usize = 64 * 1024;
 const ORDERED_FIRST: usize = 1024;
-/// What is in order is written in pieces of about that size.
+/// The approximate size of a write of sorted records.
 const WRITE_BYTES: usize = 256 * 1024;
-/// How long records may be away that a new leader has to hear of again.
+/// How long to wait for records that a new leader does not show yet.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_AGAIN: Duration = Duration::from_millis(100);
 
-/// A partition whose last records are wanted, as it was when the command began.
+/// A partition whose last records are printed, as it was when the command began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TailOf {
     /// The partition.
@@ -56,7 +57,7 @@ pub struct TailOf {
 /// Prints the last `wanted` records of these partitions, sorted by topic and number.
 ///
 /// # Errors
-/// What ends the run. Damage is told, and ends the reading of its partition.
+/// The run ends with this error. Damage is reported, and ends the reading of its partition.
 pub fn print(
     store: &Arc<StoreDir>,
     on: &mut Reading<'_>,
@@ -107,7 +108,7 @@ pub fn print(
 }
 
 fn assign(consumer: &mut Consumer, of: &TailOf) -> Result<()> {
-    // A topic that was made anew has other records at these offsets.
+    // A topic that was deleted and created again has other records at these offsets.
     let from = Position {
         offset: of.end,
         topic_id: Some(of.topic_id),
@@ -115,17 +116,17 @@ fn assign(consumer: &mut Consumer, of: &TailOf) -> Result<()> {
     consumer.assign(&of.tp, from, None)
 }
 
-/// Where a record is, in the order in which they are printed.
+/// The position of a record, in printing order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     timestamp: Timestamp,
-    /// Its offset less its partition's end.
+    /// Its offset minus its partition's end.
     before_end: Offset,
-    /// Which of the partitions.
+    /// The index of its partition.
     partition: u32,
 }
 
-/// The newest places of all that were seen.
+/// The newest positions so far.
 struct Newest {
     wanted: usize,
     /// The oldest is on top.
@@ -166,7 +167,7 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Looks from the end backwards until enough is found. `Break`: the run is to end.
+    /// Reads backwards from the end until enough records are found. `Break`: the run ends.
     fn backwards(
         &mut self,
         consumer: &mut Consumer,
@@ -180,10 +181,10 @@ impl Search<'_> {
             WINDOW_MIN
         };
         let mut until = self.of.end;
-        // Places of a window that may hold more than are needed: the last ones.
+        // The last positions of a window that may have more than are needed.
         let mut last = VecDeque::new();
         while needed > 0 && until > self.of.start {
-            // A window of as many offsets as are needed cannot hold too many.
+            // A window of as many offsets as are needed cannot have too many records.
             let window = needed.max(least.min(WINDOW_MAX));
             let from = until.saturating_sub(window).max(self.of.start);
             least = window.saturating_mul(2).max(WINDOW_MIN);
@@ -201,8 +202,8 @@ impl Search<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Looks at the records of a window. The last `needed` that pass are in `last`, or, where it
-    /// cannot hold more, in `newest` and counted.
+    /// Reads a window. The last `needed` records that pass go to `last`; where the window cannot
+    /// have more than that, they go to `newest` and are counted.
     fn window(
         &mut self,
         consumer: &mut Consumer,
@@ -253,24 +254,24 @@ impl Search<'_> {
 
 /// How a window's search ended.
 enum Seen {
-    /// The run is to end.
+    /// The run ends.
     Stopped,
-    /// All of it was looked at, and so many records counted already.
+    /// All of the window was read, and so many records are counted already.
     Until(Offset),
 }
 
-/// What a fetch came to.
+/// The result of a fetch.
 enum Got {
-    /// The run is to end.
+    /// The run ends.
     Stopped,
-    /// Nothing more below the limit.
+    /// No more records below the limit.
     Nothing,
     /// Some batches.
     Some(Fetched),
 }
 
-/// The next batches of a partition below `until`: the only one that is assigned and not paused. What
-/// a new leader does not show yet is waited for, and what was deleted meanwhile passed over.
+/// The next batches of a partition below `until`; all other partitions are unassigned or paused.
+/// Waits for records that a new leader does not show yet, and skips deleted ones.
 fn fetch(
     consumer: &mut Consumer,
     on: &Reading<'_>,
@@ -318,20 +319,20 @@ struct Again<'a> {
     partitions: &'a [TailOf],
     consumer: Consumer,
     decompressor: Decompressor,
-    /// What is rendered of the records that are put in order, as they came.
+    /// The rendered records, in reading order.
     rendered: Vec<u8>,
-    /// Where in it each of them is; nowhere: it is gone.
+    /// Where each record is in `rendered`; `None`: the record is gone.
     spans: Vec<Option<(usize, usize)>>,
     bytes_max: usize,
 }
 
-/// What came of rendering some records.
+/// The result of rendering some records.
 enum Rendered {
     /// They are in [`Again::rendered`]; some may be missing.
     All,
-    /// They take too much memory: fewer at once.
+    /// They take too much memory; a smaller number is to be rendered at once.
     TooMany,
-    /// The run is to end.
+    /// The run ends.
     Stopped,
 }
 
@@ -359,19 +360,19 @@ impl Again<'_> {
             }
             on.printer.count_printed(now.len() as u64);
             let each = self.rendered.len() / now.len().max(1) + 1;
-            // Half of what there is room for: others may be longer.
+            // Half of the number that fits: other records may be longer.
             at_once =
                 (self.bytes_max / 2 / each).clamp(1, at_once.saturating_mul(4).min(ORDERED_MAX));
         }
         on.output.write_now(&mut out)
     }
 
-    /// Renders all of these; those that are gone by now are left out.
+    /// Renders all of these; leaves out records that are gone.
     fn render_all(&mut self, on: &mut Reading<'_>, places: &mut Vec<Place>) -> Result<Rendered> {
         loop {
             match self.render(on, places)? {
                 Rendered::All if self.spans.contains(&None) => {
-                    // The others' numbers in this run are lower for that: once more.
+                    // Skipped records shift the numbers of the others: another pass.
                     let mut spans = self.spans.iter();
                     places.retain(|_| spans.next().is_some_and(Option::is_some));
                 }
@@ -400,7 +401,7 @@ impl Again<'_> {
                 .collect();
             match self.render_partition(on, of, &wanted, places.len() == 1) {
                 Ok(Rendered::All) => {}
-                // It was sound a moment ago.
+                // The record was sound a moment ago.
                 Err(e) if e.kind() == Kind::Damaged => on.notify_broken(&of.tp, &e),
                 other => return other,
             }
@@ -408,7 +409,7 @@ impl Again<'_> {
         Ok(Rendered::All)
     }
 
-    /// Renders records of one partition: their offsets, ascending, and their ranks.
+    /// Renders records of one partition, given by their offsets (ascending) and ranks.
     fn render_partition(
         &mut self,
         on: &mut Reading<'_>,
@@ -433,7 +434,8 @@ impl Again<'_> {
         is_alone: bool,
     ) -> Result<Rendered> {
         let mut buf = Vec::new();
-        // How many offsets the last fetch had: one that is near is read up to, not looked up.
+        // How many offsets the last fetch covered: a nearer record is reached by reading on, not by
+        // a search.
         let mut near = 0;
         while let Some((offset, _)) = wanted.first() {
             let position = self.consumer.position(&of.tp).unwrap_or(of.end);
@@ -456,7 +458,7 @@ impl Again<'_> {
             let (rendered, spans) = (&mut self.rendered, &mut self.spans);
             let bytes_max = self.bytes_max;
             let stopped = fetched.for_each(&mut self.decompressor, |info, record| {
-                // Those that are gone are passed over.
+                // Records that are gone are skipped.
                 while wanted
                     .first()
                     .is_some_and(|(offset, _)| *offset < record.offset)

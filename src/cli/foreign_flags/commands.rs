@@ -1,8 +1,8 @@
-//! Commands that are not there.
+//! Commands of other tools that mq does not have.
 
 use super::flag::{COMPLETIONS, ForeignFlag, GROUPS, TOPICS, at, everywhere};
 
-/// The first that fits counts.
+/// The first match counts.
 pub(crate) const COMMANDS: &[ForeignFlag] = &[
     everywhere(&["rm", "remove", "del"], "write 'delete'"),
     everywhere(&["ls"], "write 'list'"),

@@ -1,6 +1,6 @@
-//! Options that exclude each other, and options that need another: how to get there otherwise.
+//! Options that conflict or require another one, and how to reach the goal otherwise.
 
-/// Two options of a tool, by the names that clap calls them, and what does what both were to do.
+/// Two options of a tool, by their names in clap, and what to use for both purposes at once.
 struct Conflict {
     tool: &'static str,
     one: &'static str,
@@ -156,7 +156,7 @@ pub fn unlike(tool: &str, one: &str, other: &str) -> Option<&'static str> {
     CONFLICTS.iter().find(fits).map(|conflict| conflict.advice)
 }
 
-/// What an option is for that others need and that is not given.
+/// The purpose of an option that others require and that was not given.
 pub fn missing(tool: &str, option: &str) -> Option<&'static str> {
     match (tool, name(option)) {
         (CONSUME, "--group") => Some(
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::cli::docs;
 
-    /// A renamed option would leave its advice unseen.
+    /// If an option were renamed, its advice would never be shown.
     #[test]
     fn each_conflict_is_one() {
         for conflict in CONFLICTS {

@@ -1,8 +1,8 @@
 //! A flag or word that belongs to another tool, and what to write instead.
 
-/// What stands for some words in some tools.
+/// The replacement for some words in some tools.
 pub(crate) struct ForeignFlag {
-    /// The tools that it holds for, or commands of theirs such as `mq-groups reset`; none: for all.
+    /// The tools that it applies to, or commands of theirs such as `mq-groups reset`; empty: all.
     pub(crate) tools: &'static [&'static str],
     pub(crate) words: &'static [&'static str],
     pub(crate) advice: &'static str,
@@ -45,7 +45,7 @@ pub(crate) const RECORDS: &[&str] = &["mq-consume", "mq-produce"];
 
 pub(crate) const ADMIN: &[&str] = &["mq-topics", "mq-groups", "mq-broker"];
 
-/// They change something, and ask nobody.
+/// Commands that change something without asking.
 pub(crate) const NEVER_ASK: &[&str] = &[
     "mq-topics create",
     "mq-topics alter",

@@ -1,5 +1,5 @@
-//! Options and commands that hands know from kcat, rpk, Kafka's scripts, tail and journalctl, or that a
-//! later version will have, and what stands for them here.
+//! Options and commands that users know from kcat, rpk, Kafka's scripts, tail and journalctl, or
+//! that a later version will have, and what to use in mq.
 
 mod commands;
 mod conflicts;
@@ -11,14 +11,14 @@ pub use conflicts::{missing, unlike};
 use flag::ForeignFlag;
 use options::OPTIONS;
 
-/// What names topics in a command that takes one name without an option, where another is given.
+/// How to name topics, if a command that takes one positional name is given a second one.
 pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {
     let takes_topics = ["reset", "delete-offsets", "peek", "wait"];
     (tool == "mq-groups" && command.is_some_and(|command| takes_topics.contains(&command)))
         .then_some("topics are named with --topic: --topic orders, or --topic orders:0")
 }
 
-/// What to do instead of a word in a tool, and a command of it, where it is one of those.
+/// What to do instead of such a word in a tool or a command of it.
 pub fn advice(tool: &str, command: Option<&str>, word: &str) -> Option<&'static str> {
     let whole = command.map(|command| format!("{tool} {command}"));
     let holds = |of: &str| of == tool || whole.as_deref() == Some(of);

@@ -1,13 +1,13 @@
-//! Options that are not there.
+//! Options of other tools that mq does not have.
 
 use super::flag::{
     ADMIN, COMPLETIONS, CONSUME, ForeignFlag, GROUPS, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS,
     at, everywhere,
 };
 
-/// The first that fits counts.
+/// The first match counts.
 pub(crate) const OPTIONS: &[ForeignFlag] = &[
-    // What means one thing in one command.
+    // Words with a special meaning in one command.
     at(
         &["mq-groups describe", "mq-groups list", "mq-groups watch"],
         &["--topic", "-t"],

@@ -9,7 +9,7 @@ use crate::cli::{Env, Outcome};
 use crate::client::groups;
 use crate::error::Result;
 
-/// What a plan says.
+/// The columns of a plan.
 const PLAN: [Column; 3] = [
     Column::text("group"),
     Column::text("change"),

@@ -189,14 +189,14 @@ impl Tool for Args {
                 }
                 super::run::run(job, env)
             }
-            // A monitor that runs a check reads its output and its own statuses.
+            // A monitor expects the check's own output and exit statuses.
             Err(e) if is_check => super::check::notify_unknown(&e),
             Err(e) => Err(e),
         }
     }
 }
 
-/// Whether arguments that clap refused are of `check`: the first that is no option of every tool.
+/// Whether clap refused arguments of `check`: the first one that is not a common option.
 fn is_check(args: &[OsString]) -> bool {
     let mut args = args.iter().skip(1);
     while let Some(arg) = args.next() {
@@ -210,7 +210,7 @@ fn is_check(args: &[OsString]) -> bool {
 }
 
 impl Args {
-    /// What is asked for, typed; everything that can be checked without the store is.
+    /// Makes the job, and checks everything that can be checked without the store.
     fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         Ok(match self.command {
             Command::List(args) => Job::List(List {

@@ -45,7 +45,7 @@ Examples:
   mq-groups alter billing -c offsets.retention.minutes=60 --dry-run";
 
 impl AlterArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self) -> Result<Job> {
         stores::group_dir(&self.group)?;
         let example = "offsets.retention.minutes=43200";

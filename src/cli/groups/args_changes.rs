@@ -34,7 +34,7 @@ Examples:
   mq-groups delete billing --yes && mq-groups undo billing --yes";
 
 impl UndoArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, can_ask: bool) -> Result<Job> {
         stores::group_dir(&self.group)?;
         Ok(Job::Undo(Undo {
@@ -77,7 +77,7 @@ Examples:
   mq-groups delete-offsets billing --topic orders --yes";
 
 impl DeleteOffsetsArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, can_ask: bool) -> Result<Job> {
         stores::group_dir(&self.group)?;
         Ok(Job::DeleteOffsets(DeleteOffsets {
@@ -116,7 +116,7 @@ Examples:
   mq-groups clone billing billing-$(date +%F)    a backup";
 
 impl CloneArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, can_ask: bool) -> Result<Job> {
         stores::group_dir(&self.from)?;
         stores::group_dir(&self.to)?;
@@ -159,7 +159,7 @@ Examples:
   mq-groups history billing --format json | jq -c 'select(.kind != \"commit\")'";
 
 impl HistoryArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self) -> Result<Job> {
         stores::group_dir(&self.group)?;
         Ok(Job::History(History {

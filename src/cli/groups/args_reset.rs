@@ -78,7 +78,7 @@ Examples:
   mq-groups reset billing --from-file offsets.csv --yes";
 
 impl ResetArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         stores::group_dir(&self.group)?;
         let topics = Selection::parse(&self.topic)?;
@@ -86,7 +86,7 @@ impl ResetArgs {
             let group = self.group;
             return Ok(Job::Export(Export { group, topics }));
         }
-        // An answer cannot come from where the rows come from.
+        // Standard input cannot provide both the rows and the answer.
         let rows_on_stdin = self
             .from_file
             .as_ref()
@@ -126,7 +126,7 @@ impl ResetArgs {
     }
 }
 
-/// Standard input may be a terminal: what it has is rows.
+/// The error for rows on standard input: even at a terminal, it cannot answer a question.
 fn no_answer(e: &Error) -> Error {
     usage(
         "moving committed offsets must be confirmed, and standard input has the rows",

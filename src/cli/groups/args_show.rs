@@ -13,7 +13,7 @@ use crate::cli::selection::Selection;
 use crate::client::stores;
 use crate::error::Result;
 
-/// Rows have a format, records are printed as they are.
+/// --format and --header apply to rows, not to printed records.
 const fn no_rows(arg: &'static str) -> Rule {
     Rule {
         command: "",
@@ -26,7 +26,7 @@ const fn no_rows(arg: &'static str) -> Rule {
 
 pub(super) const RULES: &[Rule] = &[no_rows("template"), no_rows("json")];
 
-/// How records are printed: as rows, or as mq-consume does.
+/// How records are printed: as rows, or in the format of mq-consume.
 #[derive(Debug, clap::Args)]
 struct RecordArgs {
     /// Print records with a template such as '%k=%v\n' (see mq(7)), or one of the names value and
@@ -48,7 +48,7 @@ struct RecordArgs {
 }
 
 impl RecordArgs {
-    /// What the template takes literally, where something else was meant most likely.
+    /// A note on template text that is taken literally, but was probably meant as a field.
     fn literal(&self) -> Option<String> {
         self.template.as_deref().and_then(literal_braces)
     }
@@ -116,7 +116,7 @@ impl PeekArgs {
         self.records.literal()
     }
 
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, now: &Now) -> Result<Job> {
         stores::group_dir(&self.group)?;
         Ok(Job::Peek(Peek {
@@ -161,7 +161,7 @@ impl SkipArgs {
         self.records.literal()
     }
 
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         stores::group_dir(&self.group)?;
         Ok(Job::Skip(Skip {
@@ -211,7 +211,7 @@ Examples:
   mq-groups check billing audit --critical 10m";
 
 impl CheckArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self) -> Result<Job> {
         for group in &self.groups {
             stores::group_dir(group)?;
@@ -276,7 +276,7 @@ Examples:
   mq-groups watch billing --format json | jq -c '[.topic, .partition, .lag]'";
 
 impl WatchArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self) -> Result<Job> {
         if let Some(group) = &self.group {
             stores::group_dir(group)?;

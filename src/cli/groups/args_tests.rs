@@ -140,7 +140,7 @@ fn what_is_refused_says_what_is_allowed() {
         ("reset g --to start --by 1", "cannot be used with"),
         ("reset g --to stored --yes", "--by N"),
         ("reset g --to x --yes", "a point is"),
-        // What is wrong comes before a question.
+        // Errors come before the question of consent.
         ("reset g --to earliest", "that is start here"),
         ("reset g --by x", "--by -10"),
         ("reset g --to end --header", "--format tsv"),

@@ -1,4 +1,4 @@
-//! The command line of `mq-groups wait`, and what it asks for.
+//! The command line of `mq-groups wait`.
 
 use super::job::{Job, Wait};
 use crate::cli::lang::{parse_count, parse_duration};
@@ -9,13 +9,12 @@ use crate::error::Result;
 
 /// Wait until a group has caught up
 ///
-/// Ends with status 0 as soon as a look finds a lag of at most --lag, over all partitions that the
-/// group has committed offsets of or that a member reads. Records that come after that look are not
-/// waited for. A partition whose lag is not known is waited for, too, and so are partitions that
-/// move between members. Exit status 75 if --timeout is up first. A group that is not there, or that
-/// has nothing of what is asked for, ends it at once with 1, unless --wait is given. A partition with
-/// unread records that is deleted meanwhile ends it with 1, and so does a store that is moved or
-/// deleted.
+/// Ends with status 0 as soon as the group's lag is at most --lag, over all partitions that the
+/// group has committed offsets of or that a member reads. Records that arrive later do not count.
+/// The wait goes on while the lag of a partition is unknown, or while partitions move between
+/// members. Exit status 75 if --timeout expires first. If the group or the selected part of it does
+/// not exist, the exit status is 1 at once, unless --wait is given. It is also 1 if a partition
+/// with unread records is deleted meanwhile, or the store is moved or deleted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct WaitArgs {
@@ -47,7 +46,7 @@ Examples:
   mq-groups wait billing --format json | jq -c '.offsets[] | [.topic, .partition, .lag]'";
 
 impl WaitArgs {
-    /// What is asked for.
+    /// Makes the job.
     pub fn job(self) -> Result<Job> {
         stores::group_dir(&self.group)?;
         let one = |text: &String| Selection::parse(&[text]);

@@ -1,4 +1,4 @@
-//! What was asked for, before it is done.
+//! The changes that need consent: plan, question, change, result.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::types::TopicName;
 
 /// A change of a group's offsets that needs consent.
 pub(crate) struct Asked<'a> {
-    /// Whose offsets.
+    /// The group whose offsets change.
     pub group: &'a str,
-    /// Whether it is made.
+    /// Whether the change is made.
     pub consent: Consent,
     /// How it is printed.
     pub output: OutputOptions,
 }
 
 impl Asked<'_> {
-    /// Makes it. The plan comes first where somebody is asked, or where it is all; what was done comes
-    /// after it where somebody asked for a format.
+    /// Makes the change. The plan is printed before it if the user is asked, or if only the plan is
+    /// wanted; the result is printed after it if a format was given.
     pub fn change(
         &self,
         env: &Env,
@@ -33,7 +33,7 @@ impl Asked<'_> {
         make: impl FnOnce(&mut Vec<String>) -> Result<Vec<OffsetChange>>,
     ) -> Result<Outcome> {
         if self.consent != Consent::Given {
-            // What is refused is told before anybody is asked.
+            // A refusal is reported before the user is asked.
             let changes = plan()?;
             print(self.group, &changes, self.output, env)?;
             let moved = changes.iter().filter(|change| change.from != change.to);
@@ -52,7 +52,7 @@ impl Asked<'_> {
     }
 }
 
-/// ` of orders:0, app-*`; nothing where nothing was named.
+/// ` of orders:0, app-*`, for messages; empty if nothing was named.
 pub(crate) fn of_topics(topics: &Selection) -> String {
     if topics.is_empty() {
         String::new()
@@ -61,14 +61,14 @@ pub(crate) fn of_topics(topics: &Selection) -> String {
     }
 }
 
-/// The topics that a group has committed offsets of, there or not.
+/// The topics that a group has committed offsets of, whether they still exist or not.
 pub(crate) fn topics_of(store: &Arc<StoreDir>, group: &str) -> Result<Vec<TopicName>> {
     let state = groups::committed_offsets(store, group)?;
     let names: BTreeSet<TopicName> = state.offsets().map(|(topic, ..)| topic.clone()).collect();
     Ok(names.into_iter().collect())
 }
 
-/// Makes a change, and warns of what is wrong with the group's files, whatever comes of it.
+/// Makes a change, and warns of damage in the group's files, whether the change succeeds or not.
 pub(crate) fn warned<T>(
     env: &Env,
     change: impl FnOnce(&mut Vec<String>) -> Result<T>,

@@ -20,12 +20,12 @@ const HISTORY: [Column; 6] = [
     Column::number("offset"),
 ];
 
-/// Takes back the last change.
+/// Undoes the last change.
 pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let planned = groups::plan_undo(&store, &job.group)?;
     if planned.members_since {
-        env.note("members have committed since that change: these offsets go back, too");
+        env.note("members have committed since that change: their commits are undone, too");
     }
     let asked = Asked {
         group: &job.group,
@@ -38,7 +38,7 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
         || Ok(planned.changes.clone()),
         |moved| {
             let group = job.group.escape_debug();
-            format!("take back the {what} of group '{group}' ({moved})?")
+            format!("undo the {what} of group '{group}' ({moved})?")
         },
         |notes| groups::undo(&store, &job.group, &planned, TIMEOUT, notes).map(|done| done.changes),
     )
@@ -47,7 +47,7 @@ pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
 /// Deletes offsets.
 pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    // Where the group is not there, that is what is wrong.
+    // A missing group is reported first.
     groups::summarize(&store, &job.group)?;
     let scopes = scopes(&job.topics.resolve_all(|| topics_of(&store, &job.group))?);
     let asked = Asked {
@@ -66,7 +66,7 @@ pub fn delete_offsets(job: DeleteOffsets, env: &mut Env) -> Result<Outcome> {
     )
 }
 
-/// Gives one group's offsets to another.
+/// Copies one group's offsets to another.
 pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let clone = |dry_run, notes: &mut Vec<String>| {
@@ -76,11 +76,12 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     let replaces = |change: &OffsetChange| change.from.is_some() && change.from != change.to;
     let consent = match job.consent {
         Some(consent) if consent.is_dry_run() || planned.iter().any(replaces) => consent,
-        // Nothing could be asked before the store was looked at: whether it need be was not known.
+        // Whether consent is needed was unknown before the store was read, so it is refused only
+        // here.
         None if planned.iter().any(replaces) => {
             return Err(super::job::unasked("replacing committed offsets"));
         }
-        // What has no offsets yet loses none.
+        // A group without offsets loses none.
         Some(_) | None => Consent::Given,
     };
     let asked = Asked {
@@ -101,7 +102,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
     )
 }
 
-/// Tells what happened to a group's offsets.
+/// Prints the changes of a group's offsets.
 pub fn history(job: History, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let (lines, notes) = groups::history(&store, &job.group)?;
@@ -134,8 +135,8 @@ pub fn history(job: History, env: &mut Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// An offset that was committed. One that was taken away is unknown to scripts (null), and to a person
-/// told from what is not known.
+/// A committed offset. A deleted one is null for scripts; a table shows it differently from an
+/// unknown one.
 fn offset(offset: Offset, format: OutputFormat) -> Cell {
     match format {
         _ if offset >= 0 => offset.into(),

@@ -1,7 +1,7 @@
-//! `mq-groups check`: a plugin for Nagios and monitors that speak like it, by the guidelines at
+//! `mq-groups check`: a plugin for Nagios and compatible monitors, after the guidelines at
 //! <https://nagios-plugins.org/doc/guidelines.html>: one line that sums up, with performance data
-//! behind a bar, then a line for each group; the status is the exit status. As there, a threshold
-//! is what is still good.
+//! behind a bar, then a line for each group; the status is the exit status. As in the guidelines, a
+//! lag equal to a threshold is still good.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::cli::{Env, Outcome};
 use crate::client::groups::{self, GroupDescription};
 use crate::error::{Error, Result};
 
-/// What is told of one group.
+/// The result for one group.
 #[derive(Debug)]
 struct Finding {
     group: String,
@@ -25,7 +25,7 @@ struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Lag {
     records: i64,
-    /// `None`: a record has no time.
+    /// `None`: a record has no timestamp.
     seconds: Option<i64>,
 }
 
@@ -38,8 +38,8 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
     let status = Status::worst(findings.iter().map(|finding| finding.status));
     if let Err(e) = env.stdout().print(text(job, status, &findings).as_bytes()) {
         env.complain(&e);
-        // The monitor goes by the status: a warning that was found stays one, and nothing else becomes
-        // one.
+        // The monitor goes by the status: a warning that was found keeps its status, and nothing
+        // else gets that status.
         if status == Status::Ok {
             return Ok(Outcome::Check(Status::Unknown));
         }
@@ -47,7 +47,7 @@ pub fn check(job: &Check, env: &Env) -> Result<Outcome> {
     Ok(Outcome::Check(status))
 }
 
-/// Tells that nothing could be told.
+/// Prints that the check failed.
 pub fn notify_unknown(e: &Error) -> Result<Outcome> {
     let status = Status::Unknown;
     let cure = e
@@ -58,7 +58,7 @@ pub fn notify_unknown(e: &Error) -> Result<Outcome> {
         status.word(),
         plain(&format!("{e}{cure}"))
     );
-    // Where not even this can be told, the status says it.
+    // If this cannot be printed either, the exit status says it.
     let _ = Stdout::default().print(line.as_bytes());
     Ok(Outcome::Check(status))
 }
@@ -101,7 +101,7 @@ fn assess(job: &Check, seen: GroupDescription) -> Finding {
         .iter()
         .any(|threshold| matches!(threshold, Some(Threshold::Age(_))));
     let unreadable = seen.offsets.iter().find(|row| {
-        // Where nothing is committed, it is not known how far a member has read.
+        // Without a committed offset it is unknown how far a member has read.
         let is_empty = row.high_watermark.is_some() && row.high_watermark == row.log_start_offset;
         let is_known = row.lag.is_some() && !row.is_unreadable;
         let is_untouched = row.committed_offset.is_none() && is_empty;
@@ -118,7 +118,7 @@ fn assess(job: &Check, seen: GroupDescription) -> Finding {
         };
     }
     let lagging = || seen.offsets.iter().filter(|row| row.lag.is_some());
-    // Records without a time can be counted all the same, and others are at least as old.
+    // Records without a timestamp still count as records; the known ages are a lower bound.
     let ageless = lagging().find(|row| row.lag_seconds.is_none());
     let oldest = lagging().filter_map(|row| row.lag_seconds).max();
     let oldest = oldest.unwrap_or(0);
@@ -139,7 +139,7 @@ fn assess(job: &Check, seen: GroupDescription) -> Finding {
     let status = if let Some(row) = beyond {
         let _ = write!(
             text,
-            "; the offset of {}:{} lies beyond the end of the log",
+            "; the offset of {}:{} is beyond the end of the log",
             row.topic, row.partition
         );
         Status::Critical
@@ -239,7 +239,7 @@ fn performance(job: &Check, finding: &Finding) -> Option<String> {
         lag.records,
         records(job.warn),
         records(job.critical),
-        // As the guidelines have it for what cannot be told.
+        // `U`, as the guidelines say, for a value that could not be determined.
         lag.seconds
             .map_or_else(|| "U".to_owned(), |age| format!("{age}s")),
         seconds(job.warn),
@@ -247,12 +247,12 @@ fn performance(job: &Check, finding: &Finding) -> Option<String> {
     ))
 }
 
-/// A label holds no `=`, and its quotes are doubled.
+/// In a label `=` is not allowed, and quotes are doubled.
 fn label(group: &str) -> String {
     plain(group).replace('=', "_").replace('\'', "''")
 }
 
-/// Text in one line, without the bar that begins performance data.
+/// The text in one line, without the bar that begins performance data.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| match c {

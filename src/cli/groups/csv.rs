@@ -1,5 +1,6 @@
-//! Offsets as Kafka's `kafka-consumer-groups` exports them: `topic,partition,offset`, a row each. A
-//! header of these words, as spreadsheets and databases write one, is passed over.
+//! Offsets in the format that Kafka's `kafka-consumer-groups` exports: rows of
+//! `topic,partition,offset`. A header row with these words, as spreadsheets and databases write it,
+//! is skipped.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -9,7 +10,7 @@ use crate::client::groups::CommitEntry;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicName, TopicPartition};
 
-/// Longest row, bytes: far more than the longest name needs.
+/// The longest row in bytes: far more than the longest name needs.
 const ROW_BYTES_MAX: u64 = 4096;
 
 /// Reads a file, or standard input for `-`.
@@ -24,7 +25,7 @@ pub fn read(path: &Path) -> Result<Vec<CommitEntry>> {
     parse(&mut std::io::BufReader::new(file), &place(path))
 }
 
-/// What is read, as messages name it.
+/// The name of the input, for messages.
 pub fn place(path: &Path) -> String {
     if path == Path::new("-") {
         "standard input".to_owned()
@@ -75,7 +76,7 @@ fn parse(input: &mut dyn BufRead, place: &str) -> Result<Vec<CommitEntry>> {
     Ok(rows)
 }
 
-/// What a header says.
+/// The words of a header row.
 const HEADER: [&str; 3] = ["topic", "partition", "offset"];
 
 fn is_header(line: &str) -> bool {
@@ -94,7 +95,7 @@ fn row(line: &str) -> Result<CommitEntry, String> {
             .iter()
             .any(|field| HEADER.contains(&field.to_ascii_lowercase().as_str()))
     {
-        return Err("a header has the words topic,partition,offset, and stands first".to_owned());
+        return Err("a header has the words topic,partition,offset, and comes first".to_owned());
     }
     let [topic, partition, offset] = fields[..] else {
         let tabs = if line.contains('\t') {
@@ -115,7 +116,7 @@ fn row(line: &str) -> Result<CommitEntry, String> {
     Ok(CommitEntry { tp, offset })
 }
 
-/// A field without the spaces and quotes around it: nothing in one needs them.
+/// A field without surrounding spaces and quotes; no field contains any.
 fn unquoted(field: &str) -> &str {
     let field = field.trim();
     field
@@ -124,7 +125,7 @@ fn unquoted(field: &str) -> &str {
         .unwrap_or(field)
 }
 
-/// A row.
+/// Writes a row.
 pub fn write(topic: &TopicName, partition: i32, offset: Offset, out: &mut Vec<u8>) {
     out.extend(format!("{topic},{partition},{offset}\n").into_bytes());
 }

@@ -1,4 +1,4 @@
-//! What `mq-groups` was asked to do, typed.
+//! The options of one `mq-groups` run, typed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,22 +65,22 @@ pub struct Describe {
     pub groups: Vec<String>,
     /// A row for each member instead of each committed offset.
     pub members: bool,
-    /// Only partitions with records still to be read.
+    /// Only partitions with unread records.
     pub only_lagging: bool,
     /// How rows are printed.
     pub output: OutputOptions,
 }
 
-/// Where committed offsets are moved.
+/// The offsets that a reset commits.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Move {
-    /// To that point; never `stored`.
+    /// Those of a point; never `stored`.
     To(Point),
-    /// By so many offsets, back or on.
+    /// The committed offsets, moved back or forward by so many records.
     By(i64),
-    /// To what the file says, as it was exported; `-`: standard input.
+    /// Those of an exported file; `-`: standard input.
     File(PathBuf),
-    /// To where another group is.
+    /// Those of another group.
     Group(String),
 }
 
@@ -89,11 +89,11 @@ pub enum Move {
 pub struct Reset {
     /// The group, by exact name.
     pub group: String,
-    /// Where to.
+    /// Where to move the offsets.
     pub to: Move,
-    /// Only these; nothing named: all.
+    /// Only these topics and partitions; empty: all.
     pub topics: Selection,
-    /// Whether it is done.
+    /// Whether the reset is done.
     pub consent: Consent,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -104,9 +104,9 @@ pub struct Reset {
 pub struct Delete {
     /// Names and globs; an exact name wins over a glob.
     pub patterns: Vec<NamePattern>,
-    /// What is not there is no failure.
+    /// Whether a missing group counts as success.
     pub if_exists: bool,
-    /// Whether it is done.
+    /// Whether the deletion is done.
     pub consent: Consent,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -117,9 +117,9 @@ pub struct Delete {
 pub struct Commit {
     /// The group, by exact name.
     pub group: String,
-    /// The offsets, each partition once: the next to be read.
+    /// The offsets of the next records to read, each partition once.
     pub offsets: Vec<(TopicPartition, Offset)>,
-    /// Only the plan is printed.
+    /// Whether only the plan is printed.
     pub dry_run: bool,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -130,7 +130,7 @@ pub struct Commit {
 pub struct Export {
     /// The group, by exact name.
     pub group: String,
-    /// Only these; nothing named: all.
+    /// Only these topics and partitions; empty: all.
     pub topics: Selection,
 }
 
@@ -139,9 +139,9 @@ pub struct Export {
 pub struct DeleteOffsets {
     /// The group, by exact name.
     pub group: String,
-    /// Which.
+    /// The topics and partitions.
     pub topics: Selection,
-    /// Whether it is done.
+    /// Whether the deletion is done.
     pub consent: Consent,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -152,7 +152,7 @@ pub struct DeleteOffsets {
 pub struct Undo {
     /// The group, by exact name.
     pub group: String,
-    /// Whether it is done.
+    /// Whether the change is undone.
     pub consent: Consent,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -161,12 +161,12 @@ pub struct Undo {
 /// `mq-groups clone`.
 #[derive(Debug)]
 pub struct Clone {
-    /// Whose offsets.
+    /// The group that is copied from.
     pub from: String,
-    /// Who gets them.
+    /// The group that is copied to.
     pub to: String,
-    /// Whether offsets that are there already are replaced; `None`: nobody said and nobody can be
-    /// asked, which is no matter where there are none.
+    /// Whether existing offsets are replaced; `None`: consent was neither given nor can be asked
+    /// for, which only matters if there are offsets to replace.
     pub consent: Option<Consent>,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -186,12 +186,12 @@ pub struct History {
 pub enum RecordOutput {
     /// As rows.
     Rows(OutputOptions),
-    /// As mq-consume does.
+    /// In the format of mq-consume.
     Rendered(Renderer),
 }
 
 impl RecordOutput {
-    /// The same, safe for a terminal where standard output is one.
+    /// The same, with control characters escaped if standard output is a terminal.
     pub fn for_screen(&self, env: &Env) -> Self {
         match self {
             RecordOutput::Rows(output) => RecordOutput::Rows(*output),
@@ -207,11 +207,11 @@ impl RecordOutput {
 pub struct Peek {
     /// The group, by exact name.
     pub group: String,
-    /// So many records that are read.
+    /// How many records before the committed offset are shown.
     pub before: u64,
-    /// So many that are not.
+    /// How many records after it are shown.
     pub after: u64,
-    /// Only these; nothing named: all.
+    /// Only these topics and partitions; empty: all.
     pub topics: Selection,
     /// How records are printed.
     pub records: RecordOutput,
@@ -224,23 +224,23 @@ pub struct Skip {
     pub group: String,
     /// The partition.
     pub tp: TopicPartition,
-    /// Whether it is done.
+    /// Whether the record is skipped.
     pub consent: Consent,
     /// How the record is printed.
     pub records: RecordOutput,
 }
 
-/// What is still good.
+/// A threshold: the largest lag that is still good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threshold {
-    /// So many records of lag, over all partitions.
+    /// Lag in records, over all partitions.
     Records(i64),
-    /// The first unread record of any partition is so old.
+    /// Age of the oldest unread record of any partition.
     Age(Duration),
 }
 
 impl Threshold {
-    /// Whether a lag is more than that.
+    /// Whether a lag is above the threshold.
     pub fn is_above(self, records: i64, seconds: i64) -> bool {
         match self {
             Threshold::Records(most) => records > most,
@@ -254,9 +254,9 @@ impl Threshold {
 pub struct Check {
     /// The groups, by exact name; none: all.
     pub groups: Vec<String>,
-    /// Above it: a warning.
+    /// A lag above it is a warning.
     pub warn: Option<Threshold>,
-    /// Above it: critical.
+    /// A lag above it is critical.
     pub critical: Option<Threshold>,
 }
 
@@ -265,22 +265,22 @@ pub struct Check {
 pub struct Watch {
     /// One group, by exact name; `None`: all.
     pub group: Option<String>,
-    /// Only partitions with records still to be read.
+    /// Only partitions with unread records.
     pub only_lagging: bool,
     /// How rows are printed.
     pub output: OutputOptions,
 }
 
-/// `mq-groups alter`. At least one of the two is there.
+/// `mq-groups alter`. At least one of `set` and `unset` is not empty.
 #[derive(Debug)]
 pub struct Alter {
     /// The group, by exact name.
     pub group: String,
-    /// Configs that are set.
+    /// Configs to set.
     pub set: BTreeMap<String, String>,
-    /// Configs that go back to their defaults.
+    /// Configs to reset to their defaults.
     pub unset: Vec<String>,
-    /// Only the plan is printed.
+    /// Whether only the plan is printed.
     pub dry_run: bool,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -291,19 +291,19 @@ pub struct Alter {
 pub struct Wait {
     /// The group, by exact name.
     pub group: String,
-    /// The most that its lag may be in the end.
+    /// The largest lag at which the wait ends.
     pub lag: u64,
-    /// What counts, one argument each; none: everything.
+    /// The topics and partitions that count, one argument each; empty: all.
     pub topics: Vec<Selection>,
-    /// Whether what is not there yet is waited for.
+    /// Whether to wait for a missing store, group or topic.
     pub wait: bool,
-    /// How long, from the start; `None`: without limit.
+    /// The time limit, from the start; `None`: none.
     pub timeout: Option<Duration>,
-    /// How the end is printed, if a format was asked for.
+    /// How the result is printed, if a format was given.
     pub output: OutputOptions,
 }
 
-/// Nobody said yes, and nobody can be asked.
+/// The error where consent was neither given nor can be asked for.
 pub(crate) fn unasked(what: &str) -> Error {
     ConsentArgs::default()
         .settle(false, what)

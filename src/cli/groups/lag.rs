@@ -1,4 +1,4 @@
-//! How far a group is behind, as of one look; what is not known is never low enough.
+//! A group's lag at one moment. A lag that is unknown never counts as low enough.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,42 +6,42 @@ use crate::client::groups::{GroupDescription, OffsetDescription};
 use crate::error::{Error, Kind, Result};
 use crate::types::{TopicName, TopicPartition};
 
-/// Partitions that a message names.
+/// The most partitions that a message names.
 pub const NAMED_MAX: usize = 5;
 
-/// Whether partitions are on their way between members.
+/// Whether partitions are moving between members.
 pub fn is_moving(state: Option<&str>) -> bool {
     matches!(state, Some("Assigning" | "Reconciling"))
 }
 
-/// Which one it is; `None` for a topic that cannot be.
+/// The partition of a row; `None` if its topic name is not valid.
 pub fn partition(row: &OffsetDescription) -> Option<TopicPartition> {
     let topic = TopicName::new(row.topic.as_str()).ok()?;
     Some(TopicPartition::new(topic, row.partition))
 }
 
-/// All that count.
+/// All partitions that count.
 pub fn partitions(seen: &GroupDescription) -> BTreeSet<TopicPartition> {
     seen.offsets.iter().filter_map(partition).collect()
 }
 
-/// A group's lag, as of one look.
+/// A group's lag at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Over all partitions of which it is known.
+    /// The sum over all partitions whose lag is known.
     pub records: u64,
-    /// Partitions with any.
+    /// The number of partitions with lag.
     behind: usize,
-    /// Those of which it is not known, since nothing is committed yet.
+    /// Partitions whose lag is unknown because nothing is committed yet.
     uncommitted: Vec<TopicPartition>,
-    /// Those that cannot be read, or whose committed offset is beyond their log.
+    /// Partitions that cannot be read, or whose committed offset is beyond their log.
     pub unknown: Vec<TopicPartition>,
-    /// Whether partitions are on their way between members.
+    /// Whether partitions are moving between members.
     is_moving: bool,
 }
 
 impl Lag {
-    /// Sums it up.
+    /// Sums up a group's partitions.
     pub fn of(seen: &GroupDescription) -> Self {
         let mut lag = Lag {
             is_moving: is_moving(seen.state),
@@ -70,12 +70,12 @@ impl Lag {
         self.unknown.is_empty() && self.uncommitted.is_empty() && !self.is_moving
     }
 
-    /// Whether it is known, and no more than that.
+    /// Whether the lag is known and at most this.
     pub fn is_at_most(&self, most: u64) -> bool {
         self.is_known() && self.records <= most
     }
 
-    /// What keeps it from being known.
+    /// Why the lag is unknown.
     fn unknown(&self) -> Vec<String> {
         let names = |all: &[TopicPartition]| TopicPartition::first_of(all, NAMED_MAX);
         let mut reported = Vec::new();
@@ -112,32 +112,32 @@ impl std::fmt::Display for Lag {
     }
 }
 
-/// What was unread at the last look: it may not go without having been read.
+/// The partitions with unread records in the last snapshot: they must not disappear unread.
 #[derive(Debug, Default)]
 pub struct Unread(BTreeMap<TopicPartition, i64>);
 
 impl Unread {
-    /// Whether nothing was unread, as far as was known.
+    /// Whether no unread records are known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// # Errors
-    /// [`Kind::UnknownTopic`], where a partition that had unread records is no longer the group's: its
-    /// topic, or what was committed of it, was deleted.
+    /// [`Kind::UnknownTopic`] if a partition with unread records no longer belongs to the group:
+    /// its topic or its committed offset was deleted.
     pub fn are_there(&self, seen: &GroupDescription) -> Result<()> {
         let there = partitions(seen);
         let gone = self.0.iter().find(|(tp, _)| !there.contains(tp));
         if let Some((tp, lag)) = gone {
             let group = seen.group.escape_debug();
-            let text = format!("{tp} went while group '{group}' had {lag} of its records to read");
+            let text = format!("group '{group}' lost {tp} with {lag} of its records unread");
             return Err(Error::new(Kind::UnknownTopic, text)
-                .cure("its topic, or what was committed of it, was deleted: those are not read"));
+                .cure("its topic or its committed offset was deleted: these records stay unread"));
         }
         Ok(())
     }
 
-    /// One whose lag is not known now keeps the last that was.
+    /// A partition whose lag is unknown now keeps its last known lag.
     pub fn note(&mut self, seen: &GroupDescription) {
         for row in &seen.offsets {
             let Some(tp) = partition(row) else { continue };

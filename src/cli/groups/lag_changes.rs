@@ -1,4 +1,4 @@
-//! What tells that a group's lag may have changed: its offsets, its members, the topics, and the pages
+//! Watches for changes of a group's lag: its offsets, its members, the topics, and the state pages
 //! of its partitions.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -13,36 +13,36 @@ use crate::disk::{PollWatcher, Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::types::{TopicPartition, Uuid};
 
-/// Without the kernel's word: the longest wait. The caller asks for shorter ones.
+/// The longest wait where the kernel reports no changes. Callers ask for shorter waits.
 const BLIND_PERIOD: Duration = Duration::from_secs(1);
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changes {
-    /// Nothing that a watch tells of.
+    /// Nothing that is watched.
     Nothing,
-    /// Records came, or were removed.
+    /// Records were added or removed.
     Records,
     /// Offsets, members, topics: perhaps everything.
     Anything,
 }
 
-/// Watches of what a group's lag hangs on.
+/// The watches of everything that a group's lag depends on.
 pub struct LagChanges {
     store: Arc<StoreDir>,
     group: String,
     watcher: Box<dyn Watcher>,
-    /// Whether time alone wakes.
+    /// Whether a wait ends only by time.
     is_polled: bool,
-    /// The group's directory, its members' and its `offsets.log`; the topics.
+    /// The directories of the group and of its members, its `offsets.log`, and the topics.
     files: Vec<WatchId>,
     pages: BTreeMap<TopicPartition, WatchedPage>,
     page_ids: HashSet<WatchId>,
-    /// Whether the watches of files are to be made anew: names may lead elsewhere.
+    /// Whether the files must be watched again, since names may lead to other files.
     is_stale: bool,
 }
 
-/// The page of a partition's leader, by what tells one leader's replica from another.
+/// The watched state page of a partition's leader, and the id of the leader's replica.
 struct WatchedPage {
     id: WatchId,
     replica: Option<Uuid>,
@@ -69,13 +69,13 @@ impl LagChanges {
         changes
     }
 
-    /// Whether something goes unseen: then looks have to make up for it.
+    /// Whether some changes are not reported, so that the caller has to poll for them.
     pub fn is_blind(&self) -> bool {
         self.is_polled || self.watcher.is_blind()
     }
 
-    /// Watches the group as it is there now, if a name may lead elsewhere than before. For a look: what
-    /// comes after it is told.
+    /// Watches the group's files again if names may lead to other files now. Called before a
+    /// snapshot, so that later changes are reported.
     pub fn refresh(&mut self) {
         if !std::mem::take(&mut self.is_stale) {
             return;
@@ -88,8 +88,8 @@ impl LagChanges {
         self.forget_all(&moved);
     }
 
-    /// Watches these partitions and no others. `true`: one is watched that was not before. What cannot
-    /// be watched is made up for by looks.
+    /// Watches exactly these partitions. `true`: one of them was not watched before. Polling finds
+    /// the changes of partitions that cannot be watched.
     pub fn watch(&mut self, partitions: BTreeSet<TopicPartition>) -> bool {
         let is_gone = |tp: &&TopicPartition| !partitions.contains(*tp);
         let gone: Vec<_> = self.pages.keys().filter(is_gone).cloned().collect();
@@ -101,7 +101,7 @@ impl LagChanges {
         is_new
     }
 
-    /// The new watches come before the old ones go, so that nothing between them is missed.
+    /// New watches are added before the old ones are removed, so that no change is missed between.
     fn watch_files(&mut self) {
         let old = std::mem::take(&mut self.files);
         let watcher = &mut self.watcher;
@@ -110,9 +110,9 @@ impl LagChanges {
             && e.kind() == Kind::UnknownGroup
             && let Ok(groups) = self.store.groups_dir()
         {
-            // It may come.
+            // The group may be created later.
             self.files.extend(watcher.add_dir(&*groups, "."));
-            // It may have come by now, unseen.
+            // The group may have been created before it was watched.
             self.is_stale = self.store.group_dir(&self.group).is_ok();
         }
         if let Ok(dir) = dir {
@@ -149,11 +149,11 @@ impl LagChanges {
         }
     }
 
-    /// What there is within that time.
+    /// What changes within that time.
     pub fn within(&mut self, timeout: Duration, env: &Env) -> Result<Changes> {
         let error = |e| Error::io("watch", self.store.path(), e);
         if self.is_blind() {
-            // It would end each wait after a moment.
+            // The watcher would end each wait after a moment.
             env.wait_woken(timeout);
             self.watcher.wait(Duration::ZERO, None).map_err(error)?;
             return Ok(Changes::Nothing);
@@ -162,7 +162,7 @@ impl LagChanges {
         Ok(match wake {
             Wake::Nothing => Changes::Nothing,
             Wake::Anything => {
-                // The kernel lost some, or ended a watch.
+                // The kernel dropped changes, or ended a watch.
                 self.is_stale = true;
                 let all: Vec<_> = self.pages.keys().cloned().collect();
                 self.forget_all(&all);
@@ -179,7 +179,7 @@ impl LagChanges {
     }
 }
 
-/// The id of the leader's replica; `None` where that cannot be told.
+/// The id of the leader's replica; `None` if it cannot be determined.
 fn leader_of(store: &StoreDir, tp: &TopicPartition) -> Option<Uuid> {
     let topic = TopicHandle::open(store, &tp.topic).ok()?;
     topic.replica_uuid(tp.partition).ok()

@@ -1,4 +1,4 @@
-//! `mq-groups`: consumer groups listed, watched, waited for, described, moved, deleted.
+//! `mq-groups`: lists, watches, describes, moves and deletes consumer groups, and waits for them.
 
 mod alter;
 mod args;

@@ -1,4 +1,4 @@
-//! `mq-groups reset` and `commit`: committed offsets, moved, and printed so that they can be put back.
+//! `mq-groups reset` and `commit`: moving committed offsets, and exporting them for a later reset.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::types::{Offset, TopicPartition, Uuid};
 
 /// Moves a group's offsets.
 pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
-    // A file that cannot be read is told of before anything is looked at.
+    // An unreadable file is reported before the store is read.
     let given = match &job.to {
         Move::File(path) => Some(csv::read(path)?),
         _ => None,
@@ -96,9 +96,9 @@ fn scoped(mut rows: Vec<CommitEntry>, topics: &Selection) -> Vec<CommitEntry> {
     rows
 }
 
-/// What a group has committed, of topics that are still there.
+/// The committed offsets of a group, for topics that still exist.
 fn offsets_of(store: &Arc<StoreDir>, group: &str, env: &Env) -> Result<Vec<CommitEntry>> {
-    // Where the group is not there, that is what is wrong.
+    // A missing group is reported first.
     let seen = groups::summarize(store, group)?;
     for note in seen.notes.iter().chain(&seen.damage) {
         env.warn(note);
@@ -126,7 +126,7 @@ pub fn export(job: &Export, env: &mut Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Commits offsets by hand.
+/// Commits the given offsets.
 pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let plan: Vec<CommitEntry> = job
@@ -148,7 +148,7 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The partitions that are meant: those that are named, else all of the topics that the group
+/// The selected partitions: those that are named, else all partitions of the topics that the group
 /// has offsets of.
 fn partitions(
     store: &Arc<StoreDir>,
@@ -156,7 +156,7 @@ fn partitions(
     state: &OffsetsState,
 ) -> Result<Vec<TopicPartition>> {
     let chosen = if job.topics.is_empty() {
-        // Where the group is not there, that is what is wrong.
+        // A missing group is reported first.
         groups::summarize(store, &job.group)?;
         let mut names = BTreeSet::new();
         for (topic, _, topic_id, _) in state.offsets() {
@@ -178,7 +178,7 @@ fn partitions(
     Ok(all)
 }
 
-/// Where a partition's offset goes; `None`: it has none that could be moved on or back.
+/// The new offset of a partition; `None`: there is no committed offset to move.
 fn target(
     store: &Arc<StoreDir>,
     to: &Move,

@@ -1,4 +1,4 @@
-//! `mq-groups peek` and `skip`: the records around where a group is.
+//! `mq-groups peek` and `skip`: the records around a group's committed offsets.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ const SKIP: [Column; 8] = [
     Column::text("value"),
 ];
 
-/// Shows what a group read last and what it will read next.
+/// Shows the records that a group read last and those that it will read next.
 pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let seen = groups::describe(&store, &job.group)?;
@@ -92,12 +92,12 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-/// Moves a group over one record, which is printed.
+/// Moves a group over one record, and prints the record.
 pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let tp = &job.tp;
     let committed = committed(&store, &job.group, tp)?;
-    // A group that has members is told of before anything is shown.
+    // A group with members is refused before anything is shown.
     groups::reset(&store, &job.group, &[], true, TIMEOUT, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
     let records = job.records.for_screen(env);
@@ -177,7 +177,7 @@ fn nothing_committed(group: &str, of: &str) -> Error {
     .cure("'mq-groups describe' shows its offsets")
 }
 
-/// Timestamp, key and value as cells. What is no text is shown as it would be in a template with
+/// Timestamp, key and value as cells. Bytes that are not text are shown as in a template with
 /// `{escape}`.
 fn payload(record: &Record<'_>) -> [Cell; 3] {
     let text = |bytes: Option<&[u8]>| -> Cell {
@@ -217,7 +217,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Whether the partition's first unread record was asked for before; from now on it was.
+    /// Whether the partition's first unread record was seen before; marks it as seen.
     fn next_seen(&mut self, tp: &TopicPartition) -> bool {
         self.next.replace(tp.clone()).as_ref() == Some(tp)
     }

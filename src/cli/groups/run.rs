@@ -1,4 +1,4 @@
-//! `mq-groups` at work.
+//! Runs `mq-groups`.
 
 use super::asked::warned;
 use super::job::{Delete, Job};
@@ -9,15 +9,15 @@ use crate::cli::{Env, Failures, Outcome};
 use crate::client::groups;
 use crate::error::{Error, Kind, Result};
 
-/// The plan of a deletion.
+/// The columns of a deletion's plan.
 const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 
 /// Runs the job.
 ///
 /// # Errors
-/// What ended it.
+/// The run ended with this error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
-    // The screen is to be put back.
+    // The watch has to restore the terminal first.
     if !matches!(job, Job::Watch(_)) {
         env.signals().end_by_first(true);
     }
@@ -68,7 +68,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     }
     doomed.sort_unstable();
     doomed.dedup();
-    // A group that has members is told of before anybody is asked.
+    // A group with members is refused before the user is asked.
     let mut free = Vec::with_capacity(doomed.len());
     for name in doomed {
         match groups::delete(&store, name, true, TIMEOUT, &mut Vec::new()) {

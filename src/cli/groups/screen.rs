@@ -1,10 +1,10 @@
-//! The terminal while something is shown on all of it: as it was before, however this ends.
+//! The full-screen terminal: it is restored however the program ends.
 //!
-//! 1. What is shown goes to the alternate screen, so that the scrollback keeps what it had.
-//! 2. Keys come at once and unechoed. Ctrl-C and Ctrl-Z are keys, too: the terminal is given back
-//!    before they do what they do elsewhere, to all processes of the job, and a second Ctrl-C does
-//!    not come before the first has.
-//! 3. Dropping it puts everything back.
+//! 1. Output goes to the alternate screen, so that the scrollback stays as it was.
+//! 2. Keys arrive at once and without echo. Ctrl-C and Ctrl-Z are read as keys too: the terminal is
+//!    restored first, then the process group gets the usual signal. So a second Ctrl-C cannot
+//!    arrive before the first has taken effect.
+//! 3. Dropping the value restores everything.
 
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -22,12 +22,12 @@ use crate::error::{Error, Result};
 
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
-/// `_POSIX_VDISABLE` on Linux: this key does nothing of itself.
+/// `_POSIX_VDISABLE` on Linux: disables a special key.
 const NO_KEY: u8 = 0;
 const CTRL_C: u8 = 0x03;
 const CTRL_Z: u8 = 0x1a;
 
-/// The terminal, taken over.
+/// The terminal in full-screen mode.
 #[derive(Debug)]
 pub struct Screen {
     keys: Option<Termios>,
@@ -36,18 +36,18 @@ pub struct Screen {
     shown: bool,
 }
 
-/// What the person at the terminal wants.
+/// A command that the user gave by a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCommand {
-    /// Nothing yet.
+    /// No command.
     None,
-    /// To be shown all of it anew.
+    /// Draw everything again.
     Redraw,
-    /// To end.
+    /// End.
     Quit,
-    /// To end as by a signal.
+    /// End as by Ctrl-C.
     Interrupt,
-    /// To do something else for a while.
+    /// Stop as by Ctrl-Z.
     Suspend,
 }
 
@@ -55,7 +55,7 @@ impl Screen {
     /// Takes the terminal of standard output and, if it is one, of standard input.
     ///
     /// # Errors
-    /// The system's, when it refuses.
+    /// The terminal's.
     pub fn take() -> Result<Self> {
         let error = |e| Error::io("take over", "the terminal", e);
         let (resized, resized_by) = UnixStream::pair().map_err(error)?;
@@ -97,39 +97,39 @@ impl Screen {
         if !std::mem::take(&mut self.shown) {
             return;
         }
-        // A terminal that is gone needs nothing back.
+        // A terminal that is gone needs no restoring.
         let _ = write(LEAVE);
         if let Some(before) = &self.keys {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, before);
         }
     }
 
-    /// Gives the terminal back and signals the job as Ctrl-C does.
+    /// Restores the terminal and signals the job as Ctrl-C does.
     pub fn interrupt(&mut self) {
         self.leave();
-        // Refused, this process ends all the same.
+        // If the signal is refused, this process still ends.
         let _ = kill_current_process_group(Signal::INT);
     }
 
-    /// Gives the terminal back, stops the job as Ctrl-Z does, and goes on when it is woken.
+    /// Restores the terminal, stops the job as Ctrl-Z does, and goes on when it is continued.
     ///
     /// # Errors
     /// The terminal's.
     pub fn suspend(&mut self) -> Result<()> {
         self.leave();
-        // Refused, it goes on at once.
+        // If the signal is refused, the process goes on at once.
         let _ = kill_current_process_group(Signal::STOP);
         self.enter()
     }
 
-    /// Columns and rows of the terminal.
+    /// The terminal's columns and rows.
     pub fn size() -> (u16, u16) {
         let known = stdout::size().filter(|(columns, rows)| *columns > 0 && *rows > 0);
         known.unwrap_or((80, 24))
     }
 
-    /// Shows these lines, and nothing else: written in one piece, so that nothing flickers. The
-    /// lines fit, and hold nothing that moves the cursor.
+    /// Shows these lines and nothing else, in one write to avoid flicker. The lines fit the
+    /// terminal, and contain nothing that moves the cursor.
     ///
     /// # Errors
     /// The terminal's.
@@ -146,7 +146,7 @@ impl Screen {
         write(&text)
     }
 
-    /// Waits for a key, another size, `wake`, or the time to be up.
+    /// Waits for a key, a new size, `wake`, or the timeout.
     ///
     /// # Errors
     /// The terminal's.
@@ -200,7 +200,7 @@ fn reason(keys: &[u8]) -> KeyCommand {
             b'q' | b'Q' => return KeyCommand::Quit,
             &CTRL_C => return KeyCommand::Interrupt,
             &CTRL_Z => return KeyCommand::Suspend,
-            // Ctrl-L and space, as elsewhere.
+            // Ctrl-L and space redraw, as in other programs.
             0x0c | b' ' => KeyCommand::Redraw,
             _ => reason,
         };
@@ -227,7 +227,7 @@ mod tests {
             (b"\x0c", KeyCommand::Redraw),
             (b"\x1a", KeyCommand::Suspend),
             (b"\x03\x03", KeyCommand::Interrupt),
-            // An arrow key is none of them.
+            // An arrow key is no command.
             (b"\x1b[A", KeyCommand::None),
         ] {
             assert_eq!(reason(keys), wanted, "{keys:?}");

@@ -41,7 +41,7 @@ const MEMBERS: [Column; 7] = [
     Column::text("assignment"),
 ];
 
-/// A member by itself: what the group's object has of it, and the group.
+/// A member as an object of its own: the fields of the group's object, and the group.
 #[derive(serde::Serialize)]
 struct MemberOf<'a> {
     group: &'a str,
@@ -152,7 +152,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-/// Says where there is no member to be shown. Of all groups only if none has any.
+/// Notes that there is no member to show; for all groups, only if none has any.
 fn notify_empty(seen: &[GroupDescription], all: bool, env: &Env) {
     let is_empty = |group: &&GroupDescription| group.members.as_ref().is_some_and(Vec::is_empty);
     if !all {
@@ -165,7 +165,7 @@ fn notify_empty(seen: &[GroupDescription], all: bool, env: &Env) {
     }
 }
 
-/// What was set explicitly, as `mq-topics describe` shows it.
+/// The configs that were set explicitly, as `mq-topics describe` shows them.
 fn configs(groups: &[GroupDescription]) -> String {
     let mut head = String::new();
     for group in groups.iter().filter(|group| !group.configs.is_empty()) {

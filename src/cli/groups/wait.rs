@@ -1,13 +1,14 @@
-//! `mq-groups wait`: until a group has caught up.
+//! `mq-groups wait`: waits until a group has caught up.
 //!
-//! 1. Lag is counted as `describe` counts it. The committed offsets are read before the ends of the
-//!    logs are, so a sum is never below the lag of the moment in which they were read.
-//! 2. What is not known is never low enough: a partition that cannot be read, an offset beyond the log,
-//!    partitions that are on their way from one member to another.
-//! 3. A look follows what the watches tell; time alone makes one look a second at most, and takes a
-//!    small part of a processor, however many partitions there are.
-//! 4. A store that was moved away or deleted ends it: the descriptors that are held lead to a place
-//!    that nobody else uses any more.
+//! 1. Lag is counted as in `describe`. The committed offsets are read before the ends of the logs,
+//!    so a sum is never below the lag at the moment in which the offsets were read.
+//! 2. A lag that is unknown never counts as low enough: of a partition that cannot be read, an
+//!    offset beyond the log, partitions that are moving between members.
+//! 3. The watches' reports decide when the next snapshot is taken. Without a report there is at
+//!    most one snapshot a second, and snapshots take a small share of a processor, however many
+//!    partitions there are.
+//! 4. The wait ends when the store is moved away or deleted: the open descriptors then lead to
+//!    files that no other process uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,22 +26,22 @@ use crate::client::groups::{self, GroupDescription};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::types::TopicPartition;
 
-/// From one look to the next, where a commit calls for it.
+/// The pause between two snapshots after a commit.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The same where only records came: that alone never ends it.
+/// The pause where only records came: records alone never end the wait.
 const PAUSE_FOR_RECORDS: Duration = Duration::from_millis(150);
-/// Between two looks at what no watch tells of.
+/// The pause between two snapshots without a report from a watch.
 const PERIOD: Duration = Duration::from_secs(1);
-/// The same where the kernel does not tell of everything.
+/// The same where the kernel does not report every change.
 const BLIND_PERIOD: Duration = Duration::from_millis(200);
-/// A period is at least so many times the time that a look takes.
+/// The pause is at least so many times as long as a snapshot takes.
 const REST: u32 = 20;
-/// What may pass by itself is not warned of before that time.
+/// A condition that may pass by itself is reported only after this time.
 const PASSING: Duration = Duration::from_secs(1);
-/// Between two looks for a store.
+/// The pause between two checks for a missing store.
 const STORE_PERIOD: Duration = Duration::from_millis(100);
 
-/// Waits.
+/// Waits until the group has caught up.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     let started = env.monotonic();
     let mut reported = EndKnownBy::default();
@@ -97,7 +98,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
         let is_first = changes.is_none();
         let changes = changes.get_or_insert_with(|| LagChanges::new(&store, &job.group));
         if changes.watch(pages) || is_first {
-            // It may have changed before it was watched.
+            // The partition may have changed before it was watched.
             continue;
         }
         let took = now.saturating_sub(began);
@@ -120,7 +121,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     }
 }
 
-/// The store. With `--wait` one that is not there yet is waited for.
+/// Opens the store. With `--wait`, waits for a missing one.
 fn open_store(
     job: &Wait,
     started: Duration,
@@ -139,16 +140,16 @@ fn open_store(
     }
 }
 
-/// How long it may still take; `None`: for ever.
+/// The time that is left; `None`: no limit.
 fn left(job: &Wait, started: Duration, now: Duration) -> Option<Duration> {
     let waited = now.saturating_sub(started);
     job.timeout.map(|timeout| timeout.saturating_sub(waited))
 }
 
-/// What is waited for is not there yet: told once.
+/// Waits for something that is missing, and notes this once.
 ///
 /// # Errors
-/// [`Kind::Busy`] once the time is up; [`Kind::Interrupted`].
+/// [`Kind::Busy`] after the timeout; [`Kind::Interrupted`].
 fn await_absent(
     absent: &Error,
     job: &Wait,
@@ -179,24 +180,24 @@ fn await_absent(
     Ok(())
 }
 
-/// Whether what is asked for is not there, or not yet.
+/// Whether the error means that a store, group or topic is missing.
 fn is_absence(e: &Error) -> bool {
     matches!(e.kind(), Kind::UnknownGroup | Kind::UnknownTopic)
 }
 
-/// One look at the group.
+/// Takes one snapshot of the group.
 fn examine(store: &Arc<StoreDir>, job: &Wait, unread: &Unread) -> Result<GroupDescription> {
     let described = groups::describe(store, &job.group)?;
     unread.are_there(&described)?;
     observe(described, job)
 }
 
-/// What counts of a group; what is asked for has to be among it.
+/// The part of a group's snapshot that counts; the selected partitions have to be in it.
 fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
     let group = seen.group.escape_debug();
     if let Some(damage) = seen.damage {
         return Err(Error::new(Kind::Damaged, damage).cure(
-            "the next member that joins, or the next change of the group, makes it anew from offsets.log",
+            "the next member that joins, or the next change of the group, creates it again from offsets.log",
         ));
     }
     let mut missing = None;
@@ -220,7 +221,7 @@ fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
     if let Some(at) = has_rows.iter().position(|has| !has) {
         missing = job.topics.get(at).map(|topics| format!(" of {topics}"));
     }
-    // A member that has just come gets its partitions in a moment.
+    // A member that has just joined gets its partitions in a moment.
     if let Some(of) = missing.filter(|_| !is_moving(seen.state)) {
         let text = format!("group '{group}' has no committed offset{of}, and no member reads any");
         return Err(
@@ -231,13 +232,13 @@ fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
     Ok(seen)
 }
 
-/// What was told already: each thing is told once.
+/// The notices that were given already: each is given once.
 #[derive(Debug, Default)]
 struct EndKnownBy {
     notes: BTreeSet<String>,
-    /// Since when the lag of a partition is not known; `None`: it was told.
+    /// Since when a partition's lag is unknown; `None`: this was reported.
     unknown: BTreeMap<TopicPartition, Option<Duration>>,
-    /// That no member is there.
+    /// Whether it was reported that the group has no members.
     alone: bool,
 }
 
@@ -250,7 +251,7 @@ impl EndKnownBy {
 
     fn notify(&mut self, seen: &GroupDescription, lag: &Lag, now: Duration, env: &Env) {
         for note in &seen.notes {
-            // The same of another offset is nothing new.
+            // The same text with other numbers is not reported again.
             let key: String = note.chars().filter(|c| !c.is_ascii_digit()).collect();
             if self.notes.insert(key) {
                 env.warn(note);
@@ -263,7 +264,7 @@ impl EndKnownBy {
                 continue;
             };
             let since = self.unknown.entry(tp.clone()).or_insert(Some(now));
-            // A note tells of an offset beyond the log.
+            // A note already reports an offset beyond the log.
             if since.is_some_and(|since| now.saturating_sub(since) >= PASSING) {
                 *since = None;
                 due.extend(Some(tp).filter(|_| !row.is_beyond));
@@ -272,8 +273,8 @@ impl EndKnownBy {
         if !due.is_empty() {
             let names = TopicPartition::first_of(&due, NAMED_MAX);
             env.warn(&format!(
-                "the lag of {names} is not known: what is unread cannot be read; 'mq-topics describe' and \
-                 'mq-topics verify' tell why"
+                "the lag of {names} is not known: its unread records cannot be read; 'mq-topics describe' \
+                 and 'mq-topics verify' say why"
             ));
         }
         let is_alone = seen.members.as_ref().is_some_and(Vec::is_empty);
@@ -307,7 +308,7 @@ fn late(job: &Wait, seen: &GroupDescription, lag: &Lag, timeout: Duration) -> Er
     let cure = if seen.members.as_ref().is_some_and(Vec::is_empty) {
         format!("it has no members; start one: mq-consume -g {word} TOPIC")
     } else {
-        format!("wait longer with --timeout; 'mq-groups describe {word}' shows where it is")
+        format!("wait longer with --timeout; 'mq-groups describe {word}' shows its offsets")
     };
     Error::new(Kind::Busy, text).cure(cure)
 }
@@ -317,5 +318,5 @@ fn stopped(job: &Wait, lag: &Lag) -> Error {
     let text = format!("stopped before group '{group}' has caught up: {lag}");
     let word = shell_word(&job.group);
     Error::new(Kind::Interrupted, text)
-        .cure(format!("'mq-groups describe {word}' shows where it is"))
+        .cure(format!("'mq-groups describe {word}' shows its offsets"))
 }

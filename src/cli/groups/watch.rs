@@ -1,8 +1,8 @@
-//! `mq-groups watch`: describe, again and again.
+//! `mq-groups watch`: `describe`, repeated.
 //!
 //! On a terminal the table is drawn in place, once a second and as soon as a group changes.
-//! Elsewhere a block of rows is printed at first and after each change; that lag grows older is
-//! none.
+//! Elsewhere a block of rows is printed at first and after each change; the growing age of a lag
+//! does not count as a change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::client::{StoreDir, stores};
 use crate::disk::{Wake, Watcher, new_watcher};
 use crate::error::{Error, Kind, Result};
 
-/// Between two looks at what no watch tells of.
+/// The pause between two snapshots without a report from a watch.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Between two looks whether a pipe's reader is gone.
+/// The pause between two checks whether a pipe's reader is gone.
 const READER: Duration = Duration::from_millis(500);
-/// Between two questions for a key, and whether a watch has told of something.
+/// The pause between two checks for a key or a watch's report.
 const STEP: Duration = Duration::from_millis(100);
 
 const DRAWN: [Column; 10] = [
@@ -37,11 +37,11 @@ const DRAWN: [Column; 10] = [
     Column::number("pid"),
 ];
 
-/// Shows groups until it is told to stop.
+/// Shows groups until it is stopped.
 pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     if let Some(group) = &job.group {
-        // A mistyped name is told at once.
+        // A mistyped name is reported at once.
         groups::describe(&store, group)?;
     }
     if env.stdout_is_terminal() && job.output.format == OutputFormat::Table {
@@ -52,7 +52,7 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     while !env.stopping() {
         let mut seen = observe(&store, &job)?;
         let rows = block(&seen, job.output, env)?;
-        // Its age is no change.
+        // The age of a lag does not count as a change.
         for row in seen.iter_mut().flat_map(|group| &mut group.offsets) {
             row.lag_seconds = None;
         }
@@ -145,7 +145,7 @@ fn clock(env: &Env) -> String {
     )
 }
 
-/// ASCII text that fits the columns.
+/// ASCII text, cut to the columns.
 fn cut(text: &str, columns: u16) -> &str {
     text.get(..usize::from(columns)).unwrap_or(text)
 }
@@ -166,7 +166,7 @@ fn observe(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> 
                 }
                 seen.push(group);
             }
-            // Deleted meanwhile; it may come back.
+            // Deleted meanwhile; it may be created again.
             Err(e) if e.kind() == Kind::UnknownGroup => {}
             Err(e) => return Err(e),
         }
@@ -184,8 +184,8 @@ fn block(seen: &[GroupDescription], output: OutputOptions, env: &Env) -> Result<
     rows.into_bytes()
 }
 
-/// The table for a terminal: what changes, in columns that fit one. A group without offsets has a
-/// row, too.
+/// The table for a terminal: the values that change, in columns that fit. A group without offsets
+/// has a row too.
 fn drawn(
     seen: &[GroupDescription],
     output: OutputOptions,
@@ -219,7 +219,7 @@ fn drawn(
     rows.into_bytes()
 }
 
-/// Tells that a group's files changed, as far as the system says.
+/// Reports changes of the groups' files, as far as the system can.
 struct Changes {
     store: Arc<StoreDir>,
     watcher: Box<dyn Watcher>,
@@ -234,7 +234,7 @@ impl Changes {
             known: std::collections::BTreeSet::new(),
         };
         if let Ok(groups) = store.groups_dir() {
-            // Where nothing can be watched, what changes is seen a little later.
+            // Without a watch, changes are seen at the next snapshot.
             let _ = changes.watcher.add_dir(&*groups, ".");
         }
         changes.watch_new();
@@ -254,13 +254,13 @@ impl Changes {
         }
     }
 
-    /// Whether there is news within that time.
+    /// Whether files changed within that time.
     fn within(&mut self, timeout: Duration, env: &Env) -> Result<bool> {
         let wake = self
             .watcher
             .wait(timeout, env.wake_fd())
             .map_err(|e| Error::io("watch", self.store.path(), e))?;
-        // One that cannot tell says so each time: the period has to do.
+        // A watcher that cannot report changes says so at each wait: the period has to do.
         let fresh = matches!(wake, Wake::Changed(_));
         if fresh {
             self.watch_new();

@@ -1,12 +1,12 @@
-//! What a template writes in more than one way for the same bytes: such a template is refused for input,
-//! since a record would come back changed, and nobody would see it.
+//! Finds templates that write different records as the same bytes. Such a template is refused for
+//! input, since a record would come back changed without notice.
 //!
-//! 1. A field that ends where the literal after it stands must not be able to hold that literal: a number
-//!    `12` before the literal `1`. Plain fields may, and say so (`mq(7)`); escaped ones escape its first
-//!    byte; JSON values end by themselves.
-//! 2. A header block without a count ends where the literal after it stands, so no header may begin as
-//!    that literal does, nor be written as nothing.
-//! 3. What says the same thing twice may say two things when it is read.
+//! 1. A field that ends at the literal after it must not be able to contain that literal, such as
+//!    the number `12` before the literal `1`. Plain fields may contain it, as documented in
+//!    `mq(7)`; escaped fields escape its first byte; JSON values end by themselves.
+//! 2. A header block without a count ends at the literal after it. So no header may begin with that
+//!    literal or be written as nothing.
+//! 3. A value that is written twice could be read as two different values.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ const HEX: &[u8] = b"0123456789abcdefABCDEF";
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 const RFC3339: &[u8] = b"0123456789-+:.TZtz";
 
-/// Refuses what cannot be read as it was written.
+/// Refuses a template whose output cannot be read back unchanged.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage).
@@ -30,7 +30,7 @@ pub(super) fn check(pieces: &[Piece]) -> Result<()> {
     observe(pieces, None)
 }
 
-/// `outside` ends the header block that `pieces` are the body of, unless its headers are counted.
+/// `pieces` are the body of a header block that ends at `outside`; `None`: the headers are counted.
 fn observe(pieces: &[Piece], outside: Option<&[u8]>) -> Result<()> {
     said_once(pieces)?;
     let mut counted = false;
@@ -94,7 +94,7 @@ fn refused(what: String, cure: &str) -> crate::error::Error {
     )
 }
 
-/// Each thing that a producer sets is said once.
+/// Refuses a template that writes a value of the record twice.
 fn said_once(pieces: &[Piece]) -> Result<()> {
     let mut seen = HashSet::new();
     let mut names_one = false;
@@ -143,7 +143,7 @@ fn name(piece: &Piece) -> String {
     }
 }
 
-/// What a field is written with; `None`: with any bytes.
+/// The bytes that a field may be written with; `None`: any.
 fn alphabet(piece: &Piece) -> Option<&'static [u8]> {
     let of_number = |number: &NumberFormat| match number {
         NumberFormat::Ascii => Some(DECIMAL),
@@ -167,27 +167,27 @@ fn alphabet(piece: &Piece) -> Option<&'static [u8]> {
     }
 }
 
-/// Whether a field is looked for up to the literal after it.
+/// Whether the end of a field is found by the literal after it.
 fn ends_at_a_literal(piece: &Piece) -> bool {
     match piece {
         Piece::Bytes(field) => !field.measured && field.how != TextFormat::Json,
         Piece::Time(TimeFormat::Strftime(_)) => true,
         Piece::Literal(_) | Piece::Headers(_) => false,
-        // Those of fixed width may be any bytes.
+        // Fields of fixed width may contain any bytes.
         _ => alphabet(piece).is_some(),
     }
 }
 
-/// Whether a field that ends at `literal` may hold it. A literal with one byte that the field is never
-/// written with first stands where the field ends.
+/// Whether a field that ends at `literal` may contain it. If the field is never written with some
+/// byte of the literal, the literal's first occurrence is the field's end.
 fn may_hold(piece: &Piece, literal: &[u8]) -> bool {
     let measured = matches!(piece, Piece::Bytes(field) if field.measured);
     let alphabet = alphabet(piece).filter(|_| !measured);
     alphabet.is_some_and(|alphabet| literal.iter().all(|byte| alphabet.contains(byte)))
 }
 
-/// Whether `outside` may begin in what a field is written as, or right behind it, where `after` stands:
-/// the number `a` and the literal `;x` hold `a;`.
+/// Whether `outside` may begin within the written field, or directly behind it, where `after`
+/// stands: the number `a` and the literal `;x` contain `a;`.
 fn may_meet(piece: &Piece, after: &[u8], outside: &[u8]) -> bool {
     let alphabet = alphabet(piece).unwrap_or_default();
     let of_field = outside.iter().take_while(|byte| alphabet.contains(byte));
@@ -197,7 +197,7 @@ fn may_meet(piece: &Piece, after: &[u8], outside: &[u8]) -> bool {
     })
 }
 
-/// Whether what a header is written as may begin with `literal`, or be nothing.
+/// Whether a written header may begin with `literal`, or be empty.
 fn may_begin(body: &[Piece], literal: &[u8]) -> bool {
     let mut left = literal;
     for piece in body {
@@ -212,7 +212,7 @@ fn may_begin(body: &[Piece], literal: &[u8]) -> bool {
             },
             Piece::Bytes(field) => {
                 if left.len() < literal.len() {
-                    // In the middle of the literal: whatever it holds may be the rest.
+                    // Within the literal: the field's value may be the rest of it.
                     return true;
                 }
                 match begins_with(field, *next) {
@@ -222,7 +222,7 @@ fn may_begin(body: &[Piece], literal: &[u8]) -> bool {
                 }
             }
             Piece::Time(TimeFormat::Strftime(_)) => return true,
-            // Never nothing.
+            // Never empty.
             _ => return alphabet(piece).is_none_or(|alphabet| alphabet.contains(next)),
         }
     }
@@ -232,11 +232,11 @@ fn may_begin(body: &[Piece], literal: &[u8]) -> bool {
 enum Begins {
     Yes,
     No,
-    /// It may be nothing; if it is something, it does not.
+    /// It may be empty; if it is not, it does not begin so.
     OnlyIfEmpty,
 }
 
-/// Whether a field that is written first in a header may begin with a byte.
+/// Whether a field at the start of a header may begin with a byte.
 fn begins_with(field: &BytesField, byte: u8) -> Begins {
     let of_alphabet = |alphabet: &[u8]| {
         if alphabet.contains(&byte) {
@@ -254,7 +254,7 @@ fn begins_with(field: &BytesField, byte: u8) -> Begins {
         TextFormat::Base64 => of_alphabet(BASE64),
         TextFormat::Escape => Begins::Yes,
         TextFormat::Plain if field.measured => Begins::Yes,
-        // It says of itself that it is not exact.
+        // The plain format is documented as not exact.
         TextFormat::Plain => Begins::No,
     }
 }

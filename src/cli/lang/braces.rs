@@ -1,4 +1,4 @@
-//! `%{json}` in a template: a literal brace, where most likely a field or a modifier was meant.
+//! Notes `%{json}` in a template: a literal brace, where probably a field or a modifier was meant.
 
 use super::number::NumberFormat;
 use super::origin::OriginText;
@@ -6,11 +6,11 @@ use super::stamp::TimeFormat;
 use super::template::field_named;
 use super::text::TextFormat;
 
-/// What to say of the first `%{NAME}` in which NAME is a word of a template; `None`: there is none.
+/// The note on the first `%{NAME}` whose NAME is a template's word; `None`: there is none.
 pub fn literal_braces(template: &str) -> Option<String> {
     let mut rest = template;
     while let Some((_, after)) = rest.split_once('%') {
-        // The name of a header may be anything.
+        // A header's name may be any text.
         if let Some((_, behind)) = after
             .strip_prefix("h[")
             .and_then(|name| name.split_once(']'))
@@ -19,7 +19,7 @@ pub fn literal_braces(template: &str) -> Option<String> {
             continue;
         }
         let Some(inner) = after.strip_prefix('{') else {
-            // The sign of %% begins no field.
+            // The percent sign of %% begins no field.
             rest = after.strip_prefix('%').unwrap_or(after);
             continue;
         };
@@ -35,7 +35,7 @@ pub fn literal_braces(template: &str) -> Option<String> {
     None
 }
 
-/// What somebody means by `%{name}`.
+/// The field that `%{name}` probably means.
 fn meant(name: &str) -> Option<String> {
     if OriginText::has_field(name) {
         return Some(format!(
@@ -54,7 +54,7 @@ fn meant(name: &str) -> Option<String> {
     if let Some(field) = modified {
         return Some(format!("a modifier follows a field: %{field}{{{name}}}"));
     }
-    // As other tools call them.
+    // Names in other tools.
     let word = match name {
         "payload" => "value",
         "time" | "ts" => "timestamp",

@@ -1,5 +1,5 @@
-//! Moments as dates of the years 0 to 9999, all of RFC 3339: [`jiff::Timestamp`] ends a day before the
-//! last of them, so that each zone has a date for it.
+//! Moments as dates of the years 0 to 9999, the whole range of RFC 3339: [`jiff::Timestamp`] ends a
+//! day before the last of them, so that each zone has a date for it.
 
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
@@ -22,7 +22,7 @@ pub(super) fn moment(date: DateTime, offset: Offset) -> Timestamp {
     nanos.div_euclid(1_000_000) as i64 - ms_of(offset)
 }
 
-/// The offset of a zone at a moment; at one that no zone knows, that of the nearest.
+/// The offset of a zone at a moment; outside the range of jiff, that of the nearest moment.
 pub(super) fn offset_at(zone: &TimeZone, timestamp: Timestamp) -> Offset {
     let least = jiff::Timestamp::MIN.as_millisecond();
     let most = jiff::Timestamp::MAX.as_millisecond();
@@ -30,8 +30,8 @@ pub(super) fn offset_at(zone: &TimeZone, timestamp: Timestamp) -> Offset {
     zone.to_offset(known.unwrap_or_default())
 }
 
-/// The moment of a local date and time. One that a change of the clocks skips is taken as if they had not
-/// yet changed; one that comes twice is the first.
+/// The moment of a local date and time. A time that a change of the clocks skips is read with the
+/// offset before the change; of a time that occurs twice, the first one counts.
 pub(super) fn local(date: DateTime, zone: &TimeZone) -> Timestamp {
     match zone.to_ambiguous_timestamp(date).compatible() {
         Ok(known) => known.as_nanosecond().div_euclid(1_000_000) as i64,

@@ -7,19 +7,19 @@ use std::borrow::Cow;
 use super::input_record::{InputHeader, InputRecord};
 use crate::error::{Error, Kind, Result};
 
-/// What the consumer prints where there are no headers.
+/// What the consumer prints for a record without headers.
 const NO_HEADERS: &[u8] = b"NO_HEADERS";
 
-/// What a line has to look like.
+/// The form of a line, for messages.
 const FORM: &str =
     "a line is HEADERS TAB KEY TAB VALUE, with headers as name:value,name:value or empty";
 
-/// Reads a line. What is just the marker is null: headers, a header's value, key and value.
+/// Reads a line. Text equal to the marker is null: headers, a header's value, key and value.
 ///
 /// # Errors
 /// [`Kind::InvalidRecord`] if a separator is missing, or a header's name is the marker.
 pub(super) fn read_console<'b>(line: &'b [u8], marker: Option<&[u8]>) -> Result<InputRecord<'b>> {
-    // Java reads lines that end as Windows' do, too.
+    // Java also reads lines that end as on Windows.
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let invalid = |what: &str| Error::new(Kind::InvalidRecord, what).cure(FORM);
     let text = |bytes: &'b [u8]| Some(Cow::Borrowed(bytes)).filter(|_| Some(bytes) != marker);
@@ -36,7 +36,7 @@ pub(super) fn read_console<'b>(line: &'b [u8], marker: Option<&[u8]>) -> Result<
     if headers.is_empty() || headers == NO_HEADERS || Some(headers) == marker {
         return Ok(record);
     }
-    // As Java's split does: nothing behind the last commas is no header.
+    // As Java's split: empty parts at the end are no headers.
     let last = headers.iter().rposition(|byte| *byte != b',');
     let pairs = last.and_then(|last| headers.get(..=last));
     let pairs = pairs

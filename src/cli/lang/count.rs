@@ -5,7 +5,7 @@ use std::str::FromStr;
 /// Parses a number of records or partitions: digits alone.
 ///
 /// # Errors
-/// What is wrong with it, to stand behind the option's name.
+/// What is wrong with the text, to follow the option's name.
 pub fn parse_count<T: FromStr>(text: &str) -> Result<T, String> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err("expected a whole number from 0, in digits (1000, not 1k)".to_owned());

@@ -6,12 +6,12 @@ use super::escape::unescape;
 use super::usage;
 use crate::error::Result;
 
-/// A string of one or more bytes, ready to be searched for.
+/// A string of one or more bytes, prepared for searching.
 #[derive(Debug, Clone)]
 pub struct Delimiter(Box<Finder<'static>>);
 
 impl Delimiter {
-    /// From the argument of `-D` or `-K` (named by `flag`), with template escapes.
+    /// Parses the argument of `-D` or `-K` (named by `flag`), with template escapes.
     ///
     /// # Errors
     /// [`Kind::Usage`](crate::error::Kind::Usage) for an unknown escape, or an empty text.
@@ -46,7 +46,7 @@ impl Delimiter {
         self.0.needle()
     }
 
-    /// Where they first stand in `hay`.
+    /// The first position in `hay`.
     #[inline]
     pub fn find(&self, hay: &[u8]) -> Option<usize> {
         match self.0.needle() {

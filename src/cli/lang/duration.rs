@@ -6,7 +6,7 @@ use super::escape::shown;
 use super::usage;
 use crate::error::Result;
 
-/// Units and their milliseconds, largest first. `ms` stands before `m` so that it is seen first.
+/// Units and their milliseconds, largest first. `ms` comes before `m`, so that it is matched first.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -21,7 +21,7 @@ const CURE: &str = "use a number with a unit, such as 250ms, 1s, 5m, 2h, 7d or 1
 /// The result is whole milliseconds that fit an i64.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage) for anything else, also a number without a unit.
+/// [`Kind::Usage`](crate::error::Kind::Usage) for anything else, including a number without a unit.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let refuse = |why: &str| usage(format!("'{}' is not a duration: {why}", shown(text)), CURE);
     if text.is_empty() {
@@ -36,7 +36,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         if digits == 0 {
             return Err(refuse("expected a whole number"));
         }
-        // All letters are the unit: of 10min it is not m.
+        // All letters belong to the unit: in 10min it is not m.
         let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
         let Some((unit, unit_ms)) = UNITS
             .into_iter()

@@ -46,12 +46,12 @@ pub fn write_envelope(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"]}\n");
 }
 
-/// Reads the envelope that is the whole of `line`. Only `value` is required; `offset`,
-/// `timestamp_type` and `leader_epoch` are checked and dropped.
+/// Reads the envelope that makes up all of `line`. Only `value` is required; `offset`,
+/// `timestamp_type` and `leader_epoch` are checked and ignored.
 ///
 /// # Errors
-/// [`Kind::InvalidRecord`]: no JSON, no object, an unknown field, one that comes twice, a wrong
-/// type, or no `value`. The message names field and column.
+/// [`Kind::InvalidRecord`]: not JSON, not an object, an unknown field, a field that comes twice, a
+/// wrong type, or no `value`. The message names field and column.
 pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
     let field = Cell::new("");
     let mut reader = serde_json::Deserializer::from_slice(line);
@@ -72,11 +72,11 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
         .ok_or_else(|| Error::new(Kind::InvalidRecord, "the envelope has no \"value\"").cure(FORM))
 }
 
-/// What a line has to look like.
+/// The form of a line, for messages.
 const FORM: &str = "each line is an object as mq-consume -J prints it; \"value\" is required: \
  a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
 
-/// What may stand in a field; "" is the whole.
+/// The value that a field expects; "" is the whole line.
 fn due(field: &str) -> Due {
     match field {
         "topic" | "timestamp_type" => Due::Text,
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
     }
 }
 
-/// What headers look like, for messages.
+/// The form of headers, for messages.
 const HEADERS: &str = "a list of pairs, [[\"name\",\"value\"], ...]";
 
 /// `[["k","v"],...]`.

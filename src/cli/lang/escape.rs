@@ -17,7 +17,7 @@ pub fn unescape(text: &str) -> Result<Vec<u8>> {
         .map_err(|at| bad_escape(text, at))
 }
 
-/// An argument as it was given, but for what cannot be printed: what of it a message quotes.
+/// An argument for a message: as it was given, with unprintable characters escaped.
 pub fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -29,7 +29,7 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// A refused escape that begins at byte `at` of an argument.
+/// The error for an invalid escape at byte `at` of an argument.
 pub(super) fn bad_escape(text: &str, at: usize) -> Error {
     let escape: String = text.get(at..).unwrap_or_default().chars().take(2).collect();
     usage(
@@ -38,8 +38,8 @@ pub(super) fn bad_escape(text: &str, at: usize) -> Error {
     )
 }
 
-/// The byte that the escape at the start of `bytes` stands for, and the escape's length.
-/// `None` if it is none of ours, or cut short.
+/// The byte of the escape at the start of `bytes`, and the escape's length. `None` if the escape is
+/// unknown or incomplete.
 pub(super) fn escape_at(bytes: &[u8]) -> Option<(u8, usize)> {
     let byte = match (bytes.first()?, bytes.get(1)?) {
         (b'\\', b'n') => b'\n',
@@ -67,9 +67,9 @@ pub(super) fn push_hex(byte: u8, out: &mut Vec<u8>) {
     out.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
 }
 
-/// Appends `bytes` as an `{escape}` field: what [`decode_field`] reads back. Besides backslash,
-/// controls and what is not UTF-8, every character that contains one of `stops` is escaped, so
-/// that none of these bytes appears as itself.
+/// Appends `bytes` as an `{escape}` field, which [`decode_field`] reads back. Besides backslash,
+/// controls and bytes that are not UTF-8, every character that contains one of `stops` is escaped,
+/// so that none of these bytes appears unescaped.
 pub(super) fn encode_field(bytes: &[u8], stops: &[u8], out: &mut Vec<u8>) {
     encode(bytes, stops, out, |c| match c {
         '\n' => Some(b'n'),
@@ -147,7 +147,7 @@ fn push_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Undoes the escapes; an error is where an unknown one begins.
+/// Decodes escapes; the error is the position of an unknown one.
 fn decode(text: &[u8]) -> Result<Cow<'_, [u8]>, usize> {
     if memchr::memchr(b'\\', text).is_none() {
         return Ok(Cow::Borrowed(text));

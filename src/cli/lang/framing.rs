@@ -1,10 +1,9 @@
-//! How records stand in a stream of bytes: the options that what writes them and what reads them
-//! have in common.
+//! How records are separated in a stream of bytes: the options that input and output share.
 
 use super::{Delimiter, Format};
 use crate::error::Result;
 
-/// `-f`, `-J`, `-D` and `-0` as they were given; the command line lets only one of them be.
+/// `-f`, `-J`, `-D` and `-0` as given; the command line allows only one of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FramingOptions<'a> {
     /// `-f`
@@ -17,20 +16,20 @@ pub struct FramingOptions<'a> {
     pub nul: bool,
 }
 
-/// How records stand in a stream.
+/// How records are separated in a stream.
 #[derive(Debug, Clone)]
 pub enum Framing {
-    /// As a template or the JSON envelope says.
+    /// By a template or the JSON envelope.
     Format(Format),
-    /// Each with this behind it.
+    /// By this delimiter after each record.
     Ended(Delimiter),
 }
 
 impl FramingOptions<'_> {
-    /// What they amount to; lines, if there are none.
+    /// Parses the options; lines, if none is given.
     ///
     /// # Errors
-    /// [`Kind::Usage`](crate::error::Kind::Usage) for a template or a delimiter that cannot be.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for an invalid template or delimiter.
     pub fn parse(self) -> Result<Framing> {
         Ok(match (self.format, self.delimiter) {
             _ if self.json => Framing::Format(Format::Json),

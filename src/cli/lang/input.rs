@@ -1,4 +1,4 @@
-//! Input as records: what every way of reading shares.
+//! Parses input into records: the common part of all input formats.
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ use crate::error::{Error, Kind, Result};
 /// U+FEFF in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Divides a stream into records. The caller owns the buffer: it drops what was consumed, and
-/// after [`Step::NeedMore`] comes again with the same bytes and more behind them.
+/// Divides a stream into records. The caller owns the buffer: it drops consumed bytes, and after
+/// [`Step::NeedMore`] calls again with the same bytes and more after them.
 #[derive(Debug)]
 pub struct RecordParser {
     reader: Reader,
@@ -28,7 +28,7 @@ pub struct RecordParser {
 enum Reader {
     Lines(LineReader),
     MultiLine(MultiLineReader),
-    /// A line is a record in the form that the options name.
+    /// Each line is a record, in the form that the options name.
     Forms(LineReader),
     Whole {
         done: bool,
@@ -40,7 +40,7 @@ impl RecordParser {
     /// A parser at the beginning of an input.
     ///
     /// # Errors
-    /// [`Kind::Usage`] for a template that input cannot be read with.
+    /// [`Kind::Usage`] for a template that cannot be used for input.
     pub fn new(options: InputOptions) -> Result<Self> {
         let reader = match &options.format {
             InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
@@ -59,12 +59,12 @@ impl RecordParser {
         Ok(RecordParser { reader, options })
     }
 
-    /// Most bytes of input that one record may take, from now on.
+    /// Sets the most bytes of input that one record may take from now on.
     pub fn allow(&mut self, record_bytes_max: usize) {
         self.options.record_bytes_max = record_bytes_max;
     }
 
-    /// Begins another input.
+    /// Begins the next input.
     pub fn restart(&mut self) {
         match &mut self.reader {
             Reader::Lines(lines) | Reader::Forms(lines) => lines.restart(),
@@ -74,25 +74,25 @@ impl RecordParser {
         }
     }
 
-    /// Whether a record waits that may be whole: only what comes next would tell.
+    /// Whether lines are held that may be a complete record: only the next line would show it.
     pub fn holds_record(&self) -> bool {
         matches!(&self.reader, Reader::MultiLine(lines) if lines.holds_record())
     }
 
-    /// What waits so is a record, since nothing came for a while: the next call gives it.
+    /// Ends the held record, since the input is idle: the next call returns it.
     pub fn end_record(&mut self) {
         if let Reader::MultiLine(lines) = &mut self.reader {
             lines.end_record();
         }
     }
 
-    /// The next record of `buf`, whose bytes are the next of the input; with `eof` no more come.
-    /// A record whose end is there is never held back.
+    /// The next record of `buf`, which has the next bytes of the input; with `eof` no more follow.
+    /// A record whose end is in `buf` is never held back.
     ///
     /// # Errors
-    /// [`Kind::InvalidRecord`] if the input fits the template no longer, and
-    /// [`Kind::MessageTooLarge`] if the end of a record cannot be found within the limit: one
-    /// cannot go on from here.
+    /// [`Kind::InvalidRecord`] if the input does not fit the template any more, and
+    /// [`Kind::MessageTooLarge`] if the end of a record is not found within the limit. Reading
+    /// cannot continue after either.
     #[inline]
     pub fn next<'b>(&mut self, buf: &'b [u8], eof: bool) -> Result<Step<'b>> {
         let max = self.options.record_bytes_max;
@@ -144,7 +144,7 @@ impl RecordParser {
 }
 
 impl InputOptions {
-    /// The key and value of a line or a whole input.
+    /// The key and value of a line or of a whole input.
     #[inline]
     fn split_key<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
         let mut record = InputRecord::default();
@@ -171,7 +171,7 @@ impl InputOptions {
         Ok(record)
     }
 
-    /// Where the key is looked for: a record of several lines has it in the first.
+    /// Where the key is searched: in a record of several lines, only in the first line.
     #[inline]
     fn first_line<'b>(&self, record: &'b [u8]) -> &'b [u8] {
         let InputFormat::MultiLine(MultiLine { delimiter, .. }) = &self.format else {
@@ -184,7 +184,8 @@ impl InputOptions {
     }
 
     fn form<'b>(&self, line: &'b [u8]) -> Result<InputRecord<'b>> {
-        // A byte order mark is no part of the JSON: programs of Windows begin a file with it.
+        // A byte order mark is not part of the JSON: Windows programs write one at the start of a
+        // file.
         let json = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
         let mut record = match self.format {
             InputFormat::Console => return read_console(line, self.null_marker.as_deref()),
@@ -201,7 +202,7 @@ impl InputOptions {
         Some(bytes).filter(|bytes| self.null_marker.as_deref() != Some(bytes.as_ref()))
     }
 
-    /// The record as the options want it; `None` if it is to be skipped.
+    /// Applies the options to the record; `None` if it is to be skipped.
     #[inline]
     fn finish<'b>(&self, mut record: InputRecord<'b>) -> Result<Option<InputRecord<'b>>> {
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {

@@ -68,7 +68,7 @@ pub(super) fn read_base64(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// Bytes as they were written by [`push_bytes`].
+/// Bytes written by [`push_bytes`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct JsonBytes<'a>(pub(super) Option<Cow<'a, [u8]>>);
 
@@ -150,21 +150,21 @@ impl<'de> Deserialize<'de> for Text<'de> {
 /// Reads the whole of `text` as bytes or null.
 ///
 /// # Errors
-/// [`Kind::InvalidRecord`](crate::error::Kind::InvalidRecord), saying what is wrong and in which column.
+/// [`Kind::InvalidRecord`](crate::error::Kind::InvalidRecord), with the problem and its column.
 pub(super) fn read_bytes(text: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
     serde_json::from_slice::<JsonBytes<'_>>(text)
         .map(|bytes| bytes.0)
         .map_err(|e| refused(text, &e, "", Due::Bytes))
 }
 
-/// Where the JSON value at the start of `bytes` ends.
+/// The end of the JSON value at the start of `bytes`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonEnd {
-    /// After so many bytes. What is between is checked when it is read.
+    /// After so many bytes. The content is checked when it is read.
     At(usize),
     /// Not within these bytes.
     More,
-    /// It is neither a string nor null nor an object.
+    /// Never: it is neither a string nor null nor an object.
     Never,
 }
 

@@ -1,12 +1,12 @@
-//! What is wrong with JSON that was refused, in JSON's own words: its reader names the types of the
-//! program. What was refused is read once more for that, as any JSON.
+//! Explains why JSON was refused, in JSON's words: the parser's messages name types of the program.
+//! For that, the refused text is parsed once more, as any JSON.
 
 use serde_json::Value;
 
 use super::escape::shown;
 use crate::error::{Error, Kind};
 
-/// Characters of a string that a message repeats.
+/// The most characters of a string that a message quotes.
 const SHOWN_CHARS: usize = 24;
 
 const ONE_LINE: &str = "a record is one line: 'jq -c .' prints each object in one";
@@ -15,7 +15,7 @@ const HALF: &str =
     "write both halves, or the bytes as {\"base64\":\"...\"}: key, value and headers take that";
 const EMPTY: &str = "--skip-empty passes over empty lines";
 
-/// What may stand in a place.
+/// The value that is expected in a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Object,
@@ -25,17 +25,17 @@ pub(super) enum Due {
     Bytes,
     Int32,
     Int64,
-    /// Pairs of a name and a value; so our own envelope has headers.
+    /// Pairs of a name and a value, as in mq's envelope.
     Pairs,
-    /// Names and values in turn, or an object of lists; so kcat has them.
+    /// Names and values in turn, or an object of lists, as in kcat.
     InTurn,
 }
 
-/// Why `text` was refused in its `field` ("": in itself), where this is due: with the column, and where
-/// one is known the cure.
+/// The error for `text`, or for its `field` ("": the whole), where `due` was expected; with the
+/// column, and the cure if one is known.
 pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due) -> Error {
     let refuse = |column: usize, what: &str| {
-        // Its reader counts from 1, and has 0 before the first.
+        // The parser counts columns from 1, and reports 0 before the first.
         let column = column.max(1);
         Error::new(Kind::InvalidRecord, format!("column {column}: {what}"))
     };
@@ -52,7 +52,7 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
                 };
                 data = place.and_then(|value| wrong(value, due));
             }
-            // The whole is no JSON, behind what was refused.
+            // The whole text is not JSON, after the refused place.
             Err(e) => syntax = Some(e),
         }
     }
@@ -94,7 +94,7 @@ pub(super) fn refused(text: &[u8], e: &serde_json::Error, field: &str, due: Due)
     }
 }
 
-/// Whether its reader means a surrogate without its other half.
+/// Whether the parser complains of a surrogate without its other half.
 fn is_half(reported: &str) -> bool {
     matches!(
         reported,
@@ -102,8 +102,8 @@ fn is_half(reported: &str) -> bool {
     )
 }
 
-/// What is wrong with a value where something else is due; `None`: nothing, or what its reader says
-/// itself.
+/// What is wrong with a value where `due` was expected; `None`: nothing, or the parser's own
+/// message says it.
 fn wrong(value: &Value, due: Due) -> Option<String> {
     let is_due = |due: &str| Some(format!("expected {due}, not {}", found(value)));
     match (due, value) {
@@ -177,7 +177,7 @@ fn found(value: &Value) -> String {
     }
 }
 
-/// What may stand where bytes are due.
+/// The values that are allowed where bytes are expected.
 pub(crate) const EXPECTED: &str = "a string, null or {\"base64\":\"...\"}";
 
 #[cfg(test)]
@@ -276,7 +276,7 @@ mod tests {
             ("{", "the JSON is not complete", "jq -c ."),
             ("[", "", "jq -c ."),
             ("{\"value\":\"a\",", "the JSON is not complete", "jq -c ."),
-            // No JSON behind what is refused: that comes first.
+            // Invalid JSON after the refused place is reported first.
             ("{\"value\":1, x", "not JSON: ", ""),
             ("hello", "column 1: not JSON: expected value", ""),
             (

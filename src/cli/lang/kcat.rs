@@ -1,8 +1,8 @@
-//! Records as kcat -J prints them: a JSON object a line.
+//! Records in the format of `kcat -J`: a JSON object per line.
 //!
-//! kcat writes strings as their bytes are: what is not UTF-8 is read as it stands. Headers are a list
-//! of names and values in turn, or an object of lists. Schemas are kcat's own: what it decoded by one
-//! is JSON instead of a string, and refused, since its bytes are not there.
+//! kcat writes the bytes of strings unchanged, so bytes that are not UTF-8 are read as they are.
+//! Headers are a list of alternating names and values, or an object of lists. What kcat decoded by
+//! a schema is JSON instead of a string; it is refused, since the original bytes are missing.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -20,11 +20,11 @@ use super::json_words::{Due, refused};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, PartitionId, Timestamp};
 
-/// What a line has to look like.
+/// The form of a line, for messages.
 const FORM: &str =
     "each line is an object as kcat -J prints it; \"payload\" is required: a string or null";
 
-/// What may stand in a field; "" is the whole.
+/// The value that a field expects; "" is the whole line.
 fn due(field: &str) -> Due {
     match field {
         "topic" | "tstype" | "key_error" | "payload_error" => Due::Text,
@@ -52,10 +52,10 @@ const FIELDS: [&str; 13] = [
     "payload_error",
 ];
 
-/// Reads the object that is the whole of `line`. Only `payload` is required.
+/// Reads the object that makes up all of `line`. Only `payload` is required.
 ///
 /// # Errors
-/// [`Kind::InvalidRecord`], as for our own envelope.
+/// [`Kind::InvalidRecord`], as for mq's own envelope.
 pub(super) fn read_kcat(line: &[u8]) -> Result<InputRecord<'_>> {
     let field = Cell::new("");
     let mut reader = serde_json::Deserializer::from_slice(line);
@@ -76,7 +76,7 @@ pub(super) fn read_kcat(line: &[u8]) -> Result<InputRecord<'_>> {
 }
 
 struct Envelope<'f> {
-    /// The field that is being read, for the message.
+    /// The field that is being read, for messages.
     field: &'f Cell<&'static str>,
 }
 
@@ -271,7 +271,7 @@ mod tests {
                 "- None None ~ v;a=1;a=~;b=x",
             ),
             (br#"{"headers":[],"key":"","payload":"v"}"#, "- None None  v"),
-            // As kcat prints what is not UTF-8.
+            // kcat's output for bytes that are not UTF-8.
             (b"{\"key\":\"\xff\",\"payload\":\"a\xfe\\u0001\"}", "- None None \\xff a\\xfe\\x01"),
             (b"{\"payload\":\"x\"}\r", "- None None ~ x"),
         ] {

@@ -1,4 +1,4 @@
-//! Input in lines, of any delimiter.
+//! Input as lines, with any delimiter.
 
 use super::delimiter::Delimiter;
 use super::step::{Step, too_large};
@@ -7,15 +7,15 @@ use super::step::{Step, too_large};
 #[derive(Debug)]
 pub(super) struct LineReader {
     delimiter: Delimiter,
-    /// How far the bytes at hand were searched in vain.
+    /// How many of the bytes were searched without finding a delimiter.
     searched: usize,
-    /// The rest of a line that was too long is being dropped.
+    /// Whether the rest of a line that was too long is being dropped.
     dropping: bool,
 }
 
-/// What comes next.
+/// The next part of the input.
 pub(super) enum Line<'b> {
-    /// A line without its delimiter, and its length with it.
+    /// A line, and its length including the delimiter.
     Whole {
         line: &'b [u8],
         consumed: usize,
@@ -25,7 +25,7 @@ pub(super) enum Line<'b> {
         max: usize,
         consumed: usize,
     },
-    /// So many bytes more of it.
+    /// So many further bytes of that line.
     Dropped {
         consumed: usize,
     },
@@ -89,7 +89,7 @@ impl LineReader {
 }
 
 impl<'b> Line<'b> {
-    /// What is no whole line, as a step.
+    /// As a step, if it is not a whole line.
     pub(super) fn into_step(self) -> Step<'b> {
         match self {
             Line::TooLong { max, consumed } => Step::Invalid {

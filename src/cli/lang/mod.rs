@@ -1,8 +1,8 @@
-//! The languages of the command line: offsets, times, durations and sizes as people write them,
-//! and records as text, in and out.
+//! The languages of the command line: offsets, times, durations and sizes, and records as text, for
+//! input and output.
 //!
-//! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; now and
-//! the local time zone are passed in.
+//! Invariant: pure. Nothing here opens a file, knows a store, or reads the environment; the present
+//! time and the local time zone are passed in.
 
 mod ambiguity;
 mod braces;
@@ -67,7 +67,7 @@ pub use time::{Now, parse_time};
 
 use crate::error::{Error, Kind};
 
-/// A refused argument: what it is, why, and what is allowed.
+/// The error for a refused argument: what it is, why, and what is allowed.
 pub fn usage(message: impl Into<String>, cure: impl Into<String>) -> Error {
     Error::new(Kind::Usage, message).cure(cure)
 }

@@ -3,22 +3,22 @@
 use super::input_record::MultiLine;
 use super::lines::Line;
 
-/// Divides a stream into records of several lines. The end of a record is seen when the next one
+/// Divides a stream into records of several lines. The end of a record is known when the next one
 /// begins, so the last lines are held until then, or until [`MultiLineReader::end_record`].
 #[derive(Debug)]
 pub(super) struct MultiLineReader {
     options: MultiLine,
-    /// Where the first line that was not looked at yet begins, from the record's beginning.
+    /// Where the first unchecked line begins, counted from the record's beginning.
     at: usize,
-    /// How far the bytes at hand were searched in vain.
+    /// How many of the bytes were searched without finding a delimiter.
     searched: usize,
-    /// Whole lines of the record so far, dropped ones too.
+    /// Whole lines of the record so far, including dropped ones.
     lines: u64,
-    /// The rest of a record that was too long is being dropped.
+    /// Whether the rest of a record that was too long is being dropped.
     dropping: bool,
-    /// What comes next is the rest of a line whose beginning was dropped.
+    /// Whether the input continues a line whose beginning was dropped.
     within_line: bool,
-    /// The lines at hand are a record, whatever comes.
+    /// Whether the held lines are a record, whatever follows.
     ended: bool,
 }
 
@@ -39,18 +39,18 @@ impl MultiLineReader {
         *self = Self::new(self.options.clone());
     }
 
-    /// Whether whole lines wait for what may belong to them.
+    /// Whether whole lines are held, to which more may belong.
     pub(super) fn holds_record(&self) -> bool {
         self.at > 0 && !self.dropping
     }
 
-    /// The whole lines at hand are a record.
+    /// Ends the record: the held lines are all of it.
     pub(super) fn end_record(&mut self) {
         self.ended = self.holds_record();
     }
 
-    /// What is next of the record that `buf` begins with. A line that is too long alone belongs to
-    /// no other record: whether it begins one cannot be told from its beginning.
+    /// The next step of the record at the beginning of `buf`. A single line that is too long
+    /// belongs to no other record: its beginning does not show whether it begins one.
     pub(super) fn next<'b>(&mut self, buf: &'b [u8], eof: bool, max: usize) -> Line<'b> {
         let width = self.options.delimiter.bytes().len();
         if std::mem::take(&mut self.ended) {
@@ -76,7 +76,7 @@ impl MultiLineReader {
                 if self.at > 0 {
                     return self.record(buf, max);
                 }
-                // What came before is dropped already.
+                // Everything before it was dropped already.
                 (self.lines, self.dropping) = (0, false);
             }
             self.lines += 1;
@@ -96,7 +96,7 @@ impl MultiLineReader {
         self.lines > 0 && (is_full || self.options.begins.is_match(line))
     }
 
-    /// The lines that were looked at, as a record.
+    /// The checked lines, as a record.
     fn record<'b>(&mut self, buf: &'b [u8], max: usize) -> Line<'b> {
         let (consumed, width) = (self.at, self.options.delimiter.bytes().len());
         let record = buf.get(..consumed.saturating_sub(width));
@@ -114,7 +114,7 @@ impl MultiLineReader {
         }
     }
 
-    /// At the end of the input; its last line need not be ended.
+    /// The step at the end of the input, where the last line may lack its delimiter.
     fn last<'b>(&mut self, buf: &'b [u8], max: usize) -> Line<'b> {
         let rest = buf.get(self.at..).unwrap_or_default();
         if buf.is_empty() {
@@ -133,7 +133,7 @@ impl MultiLineReader {
         self.whole(buf, buf.len(), max)
     }
 
-    /// No further line is whole; the first `searched` bytes hold no delimiter that was not seen.
+    /// No further line is complete; the first `searched` bytes contain no unseen delimiter.
     fn more<'b>(&mut self, buf: &'b [u8], searched: usize, max: usize) -> Line<'b> {
         let searched = searched.max(self.at);
         let is_long = self.within_line || searched - self.at > max;
@@ -151,7 +151,7 @@ impl MultiLineReader {
         }
     }
 
-    /// Drops so many bytes, and the rest of the record when it comes.
+    /// Drops so many bytes, and later the rest of the record.
     fn too_long<'b>(&mut self, consumed: usize, max: usize) -> Line<'b> {
         (self.at, self.searched) = (0, 0);
         match (std::mem::replace(&mut self.dropping, true), consumed) {

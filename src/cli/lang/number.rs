@@ -18,7 +18,7 @@ pub(super) const NUMBER_FORMATS: &str =
     "ascii, hex, big8, big16, big32, big64, little8, little16, little32, little64";
 
 impl NumberFormat {
-    /// By its name.
+    /// The format with that name.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         let fixed = |bits: &str, big| {
             let width = match bits {
@@ -40,7 +40,7 @@ impl NumberFormat {
         }
     }
 
-    /// How many bytes it always takes, if it does.
+    /// The number of bytes, if it is fixed.
     pub(super) fn width(self) -> Option<usize> {
         match self {
             NumberFormat::Fixed { width, .. } => Some(width),
@@ -75,7 +75,7 @@ impl NumberFormat {
         Ok(())
     }
 
-    /// The number that is written in the whole of `text`; `None` if none is.
+    /// The number that makes up all of `text`; `None` if it is no number of this format.
     pub(super) fn read(self, text: &[u8]) -> Option<i64> {
         match self {
             NumberFormat::Ascii => {

@@ -1,4 +1,4 @@
-//! The one grammar for offsets: points, ranges, and a range for each partition.
+//! The grammar for offsets: points, ranges, and a range for each partition.
 
 use super::duration::parse_duration;
 use super::escape::shown;
@@ -12,7 +12,7 @@ const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (bef
 const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N, +N, -N or @TIME; \
                       0=10:20,3=-5: gives partitions their own; @A:@+5m ends so long after A";
 
-/// The points that have names.
+/// The named points.
 pub const NAMED_POINTS: [(&str, Point); 3] = [
     ("start", Point::Start),
     ("end", Point::End),
@@ -22,7 +22,7 @@ pub const NAMED_POINTS: [(&str, Point); 3] = [
 /// Parses `start` `end` `stored` `N` `+N` `-N` `@TIME`.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+/// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed.
 pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
     let refuse = || {
         let cure = match text {
@@ -57,10 +57,11 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
     })
 }
 
-/// Parses `A:B` `:B` `A:` or a point alone, which is `A:`. After a time B may be `@+5m`: so long after.
+/// Parses `A:B` `:B` `A:` or a point alone, which means `A:`. If A is a time, B may be `@+5m`: that
+/// long after A.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+/// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed.
 pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     let (from, to) = match colon(text) {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -69,7 +70,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     if from.is_empty() && to.is_empty() {
         return Err(usage(format!("'{}' is not a range", shown(text)), RANGES));
     }
-    // Nobody writes offsets so: 09:30, 10:05.
+    // Offsets are not written like this, but times are: 09:30, 10:05.
     let is_padded = |part: &str| part.len() == 2 && part.starts_with('0');
     if text.len() == 5
         && (is_padded(from) || is_padded(to))
@@ -87,7 +88,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
                 return e;
             }
             let e = e.at(format!("in '{}'", shown(text)));
-            // Its own colons divided it.
+            // The text was divided at a colon of its own.
             match as_time(text, now) {
                 Some(time) => e.cure(time),
                 None => e,
@@ -119,7 +120,7 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
     Ok(range)
 }
 
-/// How a time is written that lacks its `@`; `None` if it looks like none.
+/// The right form of a time without its `@`; `None` if it does not look like a time.
 fn as_time(text: &str, now: &Now) -> Option<String> {
     if parse_time(text, now).is_ok() {
         return Some(format!("a time begins with @: @{text}"));
@@ -128,14 +129,14 @@ fn as_time(text: &str, now: &Now) -> Option<String> {
     ago.then(|| format!("a time begins with @, and one so long ago with @-: @-{text}"))
 }
 
-/// How a range is written that has a dash or dots between its offsets.
+/// The right form of a range with a dash or dots between its offsets.
 fn as_range(text: &str) -> Option<String> {
     let (from, to) = text.split_once("..").or_else(|| text.split_once('-'))?;
     plain_number(from).and(plain_number(to))?;
     Some(format!("a range is {from}:{to}"))
 }
 
-/// How a time ago is written that names its unit otherwise, as `10min` or `-2hours`.
+/// The right form of a time ago with another name for the unit, such as `10min` or `-2hours`.
 fn in_our_units(text: &str) -> Option<String> {
     let ago = text.strip_prefix(['-', '@']).unwrap_or(text);
     let ago = ago.strip_prefix('-').unwrap_or(ago);
@@ -155,7 +156,7 @@ fn in_our_units(text: &str) -> Option<String> {
     ))
 }
 
-/// The end that lies so long `after` the time that the range begins at.
+/// The end that is `after` the time at which the range begins.
 fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> Result<Point> {
     let Some(Point::Time(begins)) = begins else {
         let what = match from {
@@ -182,8 +183,8 @@ fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> R
 /// Parses a range for all partitions, or ranges for some of them: `0=10:20,3=-5:`.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed; also for a partition
-/// that is named twice.
+/// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed; also for a
+/// partition that is named twice.
 pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
     if !text.contains(['=', ',']) {
         return parse_range(text, now).map(Selection::All);
@@ -213,8 +214,8 @@ pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
     Ok(Selection::Each(each))
 }
 
-/// Where the colon between A and B is. The colons of a time are those that a digit follows:
-/// after a time B is never a plain N, so no other colon can be meant.
+/// The position of the colon between A and B. A colon before a digit belongs to a time: after a
+/// time, B is never a plain N, so this colon cannot be the one between A and B.
 fn colon(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let in_time = bytes.first() == Some(&b'@');

@@ -12,13 +12,13 @@ use crate::error::Result;
 /// Where a record came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// Its file, as it was named.
+    /// Its file, as named on the command line.
     pub file: &'a OsStr,
-    /// The line that it begins in, from 1.
+    /// The line in which it begins, from 1.
     pub line: u64,
 }
 
-/// Bytes as given, but for the fields in them.
+/// Bytes as given, except for the fields in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginText {
     pieces: Vec<Piece>,
@@ -50,10 +50,10 @@ impl OriginText {
         names.any(|known| known.strip_suffix(b"}") == Some(name.as_bytes()))
     }
 
-    /// From the value of `option`. `%%{` stands for `%{`; other percent signs for themselves.
+    /// Parses the value of `option`. `%%{` means `%{`; other percent signs are literal.
     ///
     /// # Errors
-    /// [`Kind::Usage`](crate::error::Kind::Usage) for another name behind `%{`.
+    /// [`Kind::Usage`](crate::error::Kind::Usage) for another name after `%{`.
     pub fn parse(option: &str, text: &[u8]) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut bytes = Vec::new();
@@ -83,13 +83,13 @@ impl OriginText {
         Ok(OriginText { pieces })
     }
 
-    /// Whether a file's name is part of it.
+    /// Whether it contains a file's name.
     pub fn names_file(&self) -> bool {
         let is_name = |piece: &Piece| matches!(piece, Piece::Field(Field::File | Field::Name));
         self.pieces.iter().any(is_name)
     }
 
-    /// The bytes for a record from there.
+    /// The bytes for a record of that origin.
     pub fn of(&self, origin: Origin<'_>) -> Cow<'_, [u8]> {
         match self.pieces.as_slice() {
             [] => Cow::Borrowed(b""),

@@ -1,4 +1,4 @@
-//! Input in the format language.
+//! Input in the template language.
 
 use std::borrow::Cow;
 
@@ -13,28 +13,28 @@ use super::template::{BytesOf, Template};
 use super::text::TextFormat;
 use crate::error::{Error, Kind, Result};
 
-/// Reads records as a template writes them.
+/// Reads records in the form that a template writes.
 #[derive(Debug)]
 pub(super) struct TemplateReader {
     plan: Vec<Action>,
     search: Search,
 }
 
-/// What an earlier look at the same bytes found, so that a record that comes in many pieces is
+/// What an earlier search of the same bytes found, so that a record that arrives in many pieces is
 /// not searched from its beginning for each of them.
 #[derive(Debug, Default, Clone, Copy)]
 struct Search {
-    /// Where the last search in vain began.
+    /// Where the last unsuccessful search began.
     from: usize,
-    /// How far it went.
+    /// Where it ended.
     to: usize,
-    /// Fewer bytes than these cannot be enough.
+    /// Fewer bytes than this cannot be enough.
     needed: usize,
 }
 
 /// Why reading stopped.
 enum Halt {
-    /// The record is not whole yet.
+    /// The record is not complete yet.
     More,
     /// The input does not fit the template.
     Failed(Error),
@@ -58,8 +58,8 @@ impl TemplateReader {
         self.search = Search::default();
     }
 
-    /// As [`RecordParser::next`](super::RecordParser::next). A record whose fields have their
-    /// places, but cannot be read, is invalid; what does not fit the template is an error.
+    /// As [`RecordParser::next`](super::RecordParser::next). A record whose fields are found but
+    /// cannot be read is invalid; input that does not fit the template is an error.
     pub(super) fn next<'b>(
         &mut self,
         buf: &'b [u8],
@@ -122,14 +122,14 @@ struct Fields<'b> {
     key: Option<Cow<'b, [u8]>>,
     key_given: bool,
     value: Option<Cow<'b, [u8]>>,
-    /// These are a header's: the key is its name, which the marker of null cannot mean.
+    /// Whether these are a header's: then the key is its name, which cannot be null.
     of_header: bool,
-    /// The lengths that were read last; -1 is null.
+    /// The lengths that were read last; -1 means null.
     key_len: i64,
     value_len: i64,
 }
 
-/// One look at the bytes at hand.
+/// One pass over the bytes.
 struct Run<'r, 'b> {
     buf: &'b [u8],
     at: usize,
@@ -187,7 +187,7 @@ impl<'b> Run<'_, 'b> {
         Ok(())
     }
 
-    /// Whether the literal stands here, or the end of the input for it.
+    /// Whether the literal is next, or the end of the input in its place.
     fn stands_here(&self, mark: &Mark) -> Result<bool, Halt> {
         let rest = self.rest();
         let literal = mark.delimiter.bytes();
@@ -289,7 +289,8 @@ impl<'b> Run<'_, 'b> {
                 format!("'{}' is not {what}", shown.escape_ascii()),
             )
         };
-        // Without a sound length nothing after it has its place, so these cannot be passed over.
+        // Without a valid length, the positions of later fields are unknown: the record cannot be
+        // skipped.
         let length = |format: &NumberFormat, least: i64, what: &str| match format.read(text) {
             Some(number) if number > self.options.record_bytes_max as i64 => {
                 Err(too_large(self.options.record_bytes_max))
@@ -342,10 +343,10 @@ impl<'b> Run<'_, 'b> {
         }
     }
 
-    /// A field's text, whose end is in itself or where a literal stands.
+    /// A field's text, which ends by itself or at a literal.
     fn text(&mut self, end: &End, escaped: bool) -> Result<&'b [u8], Halt> {
         match end {
-            // No field of a plan gets here with a length before it.
+            // In a plan, a measured field always has its length before it.
             End::Measured => Ok(b""),
             End::Width(width) => self.take(*width),
             End::Json => match json_end(self.rest()) {
@@ -423,7 +424,7 @@ impl<'b> Run<'_, 'b> {
         self.or_at_end(mark)
     }
 
-    /// The literal is not there: the end of the input may stand for it.
+    /// The literal was not found: the end of the input may take its place.
     fn or_at_end(&self, mark: &Mark) -> Result<usize, Halt> {
         if self.eof && mark.last {
             Ok(self.rest().len())
@@ -446,7 +447,7 @@ impl<'b> Run<'_, 'b> {
         )
     }
 
-    /// How much of the rest was searched in vain before.
+    /// How many of the remaining bytes were searched before without success.
     fn searched(&self) -> usize {
         if self.search.from == self.at {
             self.search.to

@@ -8,7 +8,7 @@ use crate::types::{Offset, PARTITIONS_MAX, PartitionId, TopicName, TopicPartitio
 /// Parses one partition number, from 0.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage) for what no partition can have as its number.
+/// [`Kind::Usage`](crate::error::Kind::Usage) if no partition can have this number.
 pub fn parse_partition(text: &str) -> Result<PartitionId> {
     plain_number(text)
         .and_then(|n| PartitionId::try_from(n).ok())
@@ -48,7 +48,7 @@ pub fn parse_partitions(text: &str) -> Result<Vec<PartitionId>> {
                 format!("write {last}-{first}"),
             ));
         }
-        // Bounded at each part: the list is at most as long as a topic may have partitions.
+        // Checked for each part: the list is never longer than the most partitions of a topic.
         partitions.extend(first..=last);
         partitions.sort_unstable();
         partitions.dedup();

@@ -1,4 +1,4 @@
-//! A template as a plan for reading: how the end of each field is found.
+//! A plan for reading what a template writes: how the end of each field is found.
 
 use super::delimiter::Delimiter;
 use super::number::NumberFormat;
@@ -9,7 +9,7 @@ use super::usage;
 use crate::cli::lang::ambiguity;
 use crate::error::Result;
 
-/// One act of reading.
+/// One step of reading.
 #[derive(Debug)]
 pub(super) enum Action {
     /// These bytes must follow.
@@ -22,7 +22,7 @@ pub(super) enum Action {
     },
     /// A number or a time.
     Number { of: NumberOf, end: End },
-    /// Headers: so many as were counted, or up to where the literal stands.
+    /// Headers: a counted number, or up to the literal.
     Headers {
         body: Vec<Action>,
         until: Option<Mark>,
@@ -33,7 +33,7 @@ pub(super) enum Action {
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     pub(super) delimiter: Delimiter,
-    /// It is the template's last piece: the end of the input may stand for it.
+    /// Whether it is the template's last piece: the end of the input may take its place.
     pub(super) last: bool,
 }
 
@@ -46,12 +46,12 @@ pub(super) enum End {
     Width(usize),
     /// Where its JSON value ends.
     Json,
-    /// Where the literal first stands; of an escaped field, where it first stands unescaped.
-    /// In a header block, also the literal that ends the block.
+    /// At the first occurrence of the literal; for an escaped field, at the first unescaped one. In
+    /// a header block, also at the literal that ends the block.
     Mark { mark: Mark, outside: Option<Mark> },
 }
 
-/// What a number says.
+/// What a number means.
 #[derive(Debug, Clone)]
 pub(super) enum NumberOf {
     KeyLength(NumberFormat),
@@ -59,7 +59,7 @@ pub(super) enum NumberOf {
     HeaderCount(NumberFormat),
     Partition(NumberFormat),
     Timestamp(TimeFormat),
-    /// What a producer cannot set.
+    /// A value that a producer cannot set.
     Nothing(NumberFormat),
 }
 
@@ -85,7 +85,7 @@ pub(super) fn plan(template: &Template) -> Result<Vec<Action>> {
     Ok(plan)
 }
 
-/// `outside` is the literal that ends the header block that `pieces` are the body of.
+/// `pieces` are the body of a header block that ends at the literal `outside`.
 fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Action>> {
     let mut plan = Vec::with_capacity(pieces.len());
     let mut counted = false;

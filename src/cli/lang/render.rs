@@ -13,7 +13,7 @@ use crate::record::{Header, HeaderIter, Record};
 use crate::types::TopicPartition;
 
 impl<'a> OutputRecord<'a> {
-    /// A record that was read; `count` were printed before it.
+    /// A stored record; the run printed `count` records before it.
     pub fn stored(
         tp: &'a TopicPartition,
         info: BatchInfo,
@@ -37,7 +37,7 @@ impl<'a> OutputRecord<'a> {
 }
 
 impl<'a> HeaderList<'a> {
-    /// How many there are.
+    /// The number of headers.
     pub fn len(&self) -> usize {
         match self {
             HeaderList::Stored(headers) => headers.len(),
@@ -45,12 +45,12 @@ impl<'a> HeaderList<'a> {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// One after the other.
+    /// The headers, in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'a>> + use<'a> {
         let (stored, slice): (Option<HeaderIter<'a>>, &'a [Header<'a>]) = match self {
             HeaderList::Stored(headers) => (Some(headers.iter()), &[]),
@@ -66,11 +66,11 @@ pub struct Renderer {
     format: Format,
     null_marker: Vec<u8>,
     zone: TimeZone,
-    /// Control characters of fields are made visible.
+    /// Whether control characters of fields are escaped.
     escapes: bool,
 }
 
-/// Whose key and value are meant.
+/// The key and value that fields refer to: the record's, or a header's.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     key: Option<&'a [u8]>,
@@ -78,8 +78,8 @@ struct Scope<'a> {
 }
 
 impl Renderer {
-    /// Null prints as `null_marker` where the format has no null of its own; `zone` is the local
-    /// time zone.
+    /// `null_marker` is printed for null where the format has no null of its own; `zone` is the
+    /// local time zone.
     pub fn new(format: Format, null_marker: Option<&[u8]>, zone: TimeZone) -> Self {
         Renderer {
             format,
@@ -89,16 +89,16 @@ impl Renderer {
         }
     }
 
-    /// The same for a terminal, where `escapes` says so: control characters in what a record holds are
-    /// made visible. What the format says besides is the user's own text, and stays.
+    /// The same for a terminal, if `escapes`: control characters in a record's fields are escaped.
+    /// The template's own text is the user's, and stays.
     #[must_use]
     pub fn escaping(mut self, escapes: bool) -> Self {
         self.escapes = escapes;
         self
     }
 
-    /// The delimiter, if each record is its value as it is (nothing for null) and then the
-    /// delimiter: a caller may then write records without asking this renderer.
+    /// The delimiter, if each record is printed as its plain value (nothing for null) and the
+    /// delimiter: then a caller may write records without this renderer.
     pub fn is_value_line(&self) -> Option<&[u8]> {
         match &self.format {
             Format::Template(template) if self.null_marker.is_empty() && !self.escapes => {
@@ -112,7 +112,7 @@ impl Renderer {
     ///
     /// # Errors
     /// [`Kind::InvalidRecord`](crate::error::Kind::InvalidRecord) if a number does not fit or a
-    /// timestamp is no date; then `out` is as before.
+    /// timestamp is no valid date; then `out` is unchanged.
     #[inline]
     pub fn render(&self, record: &OutputRecord<'_>, out: &mut Vec<u8>) -> Result<()> {
         if let Some(delimiter) = self.is_value_line() {
@@ -175,7 +175,7 @@ impl Renderer {
                         };
                         self.pieces(body, record, scope, out)?;
                     }
-                    // Each of them has seen to its own.
+                    // Each piece was escaped by itself.
                     continue;
                 }
             }
@@ -184,7 +184,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// Makes visible what was written from `at` on.
+    /// Escapes what was written from `at` on.
     fn escape_from(&self, at: usize, out: &mut Vec<u8>) {
         if self.escapes {
             let field = out.split_off(at);

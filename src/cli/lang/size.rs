@@ -1,4 +1,4 @@
-//! Sizes in bytes, with the suffixes that GNU tools know.
+//! Sizes in bytes, with the suffixes of GNU tools.
 
 use super::escape::shown;
 use super::usage;

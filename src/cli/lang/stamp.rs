@@ -22,15 +22,16 @@ pub(super) enum TimeFormat {
     Rfc3339,
     /// RFC 3339 in the local zone, with milliseconds.
     Local,
-    /// As strftime writes the local time.
+    /// The local time in a strftime pattern.
     Strftime(String),
 }
 
 impl TimeFormat {
-    /// By its name: `ms`, `s`, `rfc3339`, `local`, `strftime[...]` or a number format.
+    /// The format with that name: `ms`, `s`, `rfc3339`, `local`, `strftime[...]` or a number
+    /// format.
     ///
     /// # Errors
-    /// [`Kind::Usage`], with the names, or for what strftime does not know.
+    /// [`Kind::Usage`], with the names, or for an invalid strftime pattern.
     pub(super) fn from_name(name: &str) -> Result<Option<Self>> {
         Ok(Some(match name {
             "ms" => TimeFormat::Ms(NumberFormat::Ascii),
@@ -61,7 +62,7 @@ impl TimeFormat {
     /// Appends `timestamp`.
     ///
     /// # Errors
-    /// [`Kind::InvalidRecord`] if it cannot be written this way.
+    /// [`Kind::InvalidRecord`] if it cannot be written in this format.
     pub(super) fn write(
         &self,
         timestamp: Timestamp,
@@ -100,8 +101,8 @@ impl TimeFormat {
         Ok(())
     }
 
-    /// Whether what is written so can be read again. A pattern may leave out the smaller units, down to
-    /// the day, but nothing in between: hours that are counted twice a day need `%p`.
+    /// Whether written times can be read back. A pattern may leave out the smaller units, down to
+    /// the day, but none in between: 12-hour times need `%p`.
     pub(super) fn can_be_read(&self) -> bool {
         let zone = TimeZone::UTC;
         let read = |moment: i64| {
@@ -122,13 +123,13 @@ impl TimeFormat {
         })
     }
 
-    /// The timestamp that is written in the whole of `text`; `None` if none is.
+    /// The timestamp that makes up all of `text`; `None` if it is none of this format.
     pub(super) fn read(&self, text: &[u8], now: &Now) -> Option<Timestamp> {
         let time = match self {
             TimeFormat::Ms(number) => number.read(text)?,
             TimeFormat::Seconds => NumberFormat::Ascii.read(text)?.checked_mul(1000)?,
             TimeFormat::Rfc3339 | TimeFormat::Local => {
-                // The other forms of a time are for arguments.
+                // The other forms of a time are only for arguments.
                 let text = std::str::from_utf8(text)
                     .ok()
                     .filter(|text| text.get(10..11).is_some())?;
@@ -152,11 +153,11 @@ impl TimeFormat {
     }
 }
 
-/// What a pattern may be exact to: a millisecond, second, minute, hour, day.
+/// The possible precisions of a pattern: a millisecond, second, minute, hour, day.
 const UNITS_MS: [i64; 5] = [1, 1000, 60_000, 3_600_000, 86_400_000];
-/// What a pattern is tried with, in the morning and in the afternoon, at noon and after midnight:
-/// 2001-02-03T04:05:06Z, 1999-12-31T23:59:59Z, 2026-03-29T12:00:00.789Z, 2024-02-29T00:34:01Z. All of
-/// them in years that two digits can say.
+/// Times that a pattern is tried with: in the morning and in the afternoon, at noon and after
+/// midnight: 2001-02-03T04:05:06Z, 1999-12-31T23:59:59Z, 2026-03-29T12:00:00.789Z,
+/// 2024-02-29T00:34:01Z. Their years can be written with two digits.
 const PROBES: [i64; 4] = [
     981_173_106_000,
     946_684_799_000,
@@ -164,7 +165,7 @@ const PROBES: [i64; 4] = [
     1_709_166_841_000,
 ];
 
-/// `None` outside the years 0 to 9999, for which RFC 3339 has no spelling.
+/// `None` outside the years 0 to 9999, which RFC 3339 cannot express.
 fn push_rfc3339(moment: Timestamp, offset: ZoneOffset, out: &mut Vec<u8>) -> Option<()> {
     let local = civil::at(moment, offset)?;
     let fields = [
@@ -228,9 +229,9 @@ mod tests {
             ("%y%m%d %H%M", true),
             ("%A, %d %B %Y", true),
             ("%s", true),
-            // Morning or afternoon?
+            // Without morning or afternoon.
             ("%Y-%m-%d %I:%M:%S", false),
-            // Which hour?
+            // Without the hour.
             ("%F %M:%S", false),
             ("%H:%M:%S", false),
             ("%Y", false),

@@ -1,37 +1,38 @@
-//! What a reader of input gives next.
+//! The result of one call of an input parser.
 
 use super::input_record::InputRecord;
 use crate::error::{Error, Kind};
 
-/// What comes next in the input.
+/// The next part of the input.
 #[derive(Debug)]
 pub enum Step<'a> {
-    /// A record, made of the first `consumed` bytes.
+    /// A record from the first `consumed` bytes.
     Record {
         /// The record.
         record: InputRecord<'a>,
         /// Bytes to drop before the next call.
         consumed: usize,
     },
-    /// The first `consumed` bytes make no record: one to be skipped, or more of one too long.
+    /// The first `consumed` bytes are not a record: one to skip, or a part of one that is too long.
     Skip {
         /// Bytes to drop before the next call.
         consumed: usize,
     },
-    /// The first `consumed` bytes hold a record that cannot be used; after them one may go on.
+    /// The first `consumed` bytes are a record that cannot be used; reading can continue after
+    /// them.
     Invalid {
-        /// Why; the caller adds the place.
+        /// The reason; the caller adds the place.
         error: Error,
-        /// Bytes to drop before going on.
+        /// Bytes to drop before the next call.
         consumed: usize,
     },
-    /// No whole record is there: call again with more bytes after these, or at the end.
+    /// No complete record: call again with more bytes after these, or at the end of the input.
     NeedMore,
-    /// The input is at its end and no bytes are left.
+    /// The input has ended and no bytes are left.
     End,
 }
 
-/// A record of which more than `max` bytes are there, or announced.
+/// The error for a record of which more than `max` bytes were read or announced.
 pub(crate) fn too_large(max: usize) -> Error {
     Error::new(
         Kind::MessageTooLarge,

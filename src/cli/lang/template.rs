@@ -1,4 +1,4 @@
-//! The format language: `-f` compiled into pieces, for output and input alike.
+//! The template language: `-f` compiled into pieces, for output and input.
 
 use super::delimiter::Delimiter;
 use super::escape::{bad_escape, escape_at, shown, unescape};
@@ -13,7 +13,7 @@ const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d times
                       %h[name] one header, %i count of this run, %w log start, %W high watermark; \
                       %% %{ %} stand for themselves";
 
-/// The field that [`FIELDS`] calls by a name, such as `%k` for `key`.
+/// The field that [`FIELDS`] lists under a name, such as `%k` for `key`.
 pub(super) fn field_named(name: &str) -> Option<&'static str> {
     let (all, _) = FIELDS.strip_prefix("the fields are ")?.split_once(';')?;
     let fields = all.split(", ").filter_map(|field| field.split_once(' '));
@@ -21,7 +21,7 @@ pub(super) fn field_named(name: &str) -> Option<&'static str> {
     named.next().map(|(field, _)| field)
 }
 
-/// The same for `--help`, a line for a few of them.
+/// A shorter form for `--help`, several fields on a line.
 pub const FIELDS_HELP: &str = "\
 Fields of -f (more in mq(7)):
   %t topic   %p partition   %o offset   %d timestamp   %k key   %v value
@@ -34,17 +34,17 @@ Fields of -f (more in mq(7)):
                    %d{ms|s|rfc3339|local|strftime[%H:%M]}
   mq-produce reads by it too, and drops what it cannot set: %t %o %i %w %W";
 
-/// What `-f` asks for.
+/// The format that `-f` requests.
 #[derive(Debug, Clone)]
 pub enum Format {
-    /// The JSON envelope, one line a record.
+    /// The JSON envelope, one record per line.
     Json,
     /// A template; the name `value` is `%v\n`.
     Template(Template),
 }
 
 impl Format {
-    /// Compiles the argument of `-f`: a template, or without a `%` a name: `value` or `json`.
+    /// Compiles the argument of `-f`: a template, or, without a `%`, a name: `value` or `json`.
     ///
     /// # Errors
     /// [`Kind::Usage`](crate::error::Kind::Usage), saying what is allowed.
@@ -73,7 +73,7 @@ pub struct Template {
     pub(super) pieces: Vec<Piece>,
 }
 
-/// One piece of a template, in order. Adjacent literals are one.
+/// One piece of a template, in order. Adjacent literals are merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Piece {
     Literal(Vec<u8>),
@@ -83,11 +83,11 @@ pub(super) enum Piece {
     EndKnownBy(EndKnownBy, NumberFormat),
     HeaderCount(NumberFormat),
     Time(TimeFormat),
-    /// Each header: within, key and value are the header's.
+    /// A block for each header, in which key and value are the header's.
     Headers(Vec<Piece>),
 }
 
-/// A number that no producer can set.
+/// A number that a producer cannot set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndKnownBy {
     Offset,
@@ -98,7 +98,7 @@ pub(super) enum EndKnownBy {
 }
 
 impl EndKnownBy {
-    /// How a template names it.
+    /// Its name in a template.
     pub(super) fn field(self) -> &'static str {
         match self {
             EndKnownBy::Offset => "%o",
@@ -114,24 +114,24 @@ impl EndKnownBy {
 pub(super) struct BytesField {
     pub(super) of: BytesOf,
     pub(super) how: TextFormat,
-    /// Its length stands before it, so that null is length -1 and prints nothing.
+    /// Whether its length is written before it: then null has the length -1 and prints nothing.
     pub(super) measured: bool,
-    /// First bytes of the literals that end it.
+    /// The first bytes of the literals that may end it.
     pub(super) stops: Vec<u8>,
 }
 
-/// Whose bytes.
+/// The source of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BytesOf {
     Topic,
     Key,
     Value,
-    /// The value of the last header so named.
+    /// The value of the last header with that name.
     Header(Vec<u8>),
 }
 
-/// The length of the key or the value, as the next such field prints it; of the bytes as they
-/// are if there is none.
+/// The length of the key or the value as the next such field prints it; without such a field, the
+/// length of the plain bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LengthField {
     pub(super) number: NumberFormat,
@@ -150,7 +150,7 @@ impl Template {
         Ok(Template { pieces })
     }
 
-    /// Values, each followed by `delimiter`; before each, with a `key_delimiter`, key and that.
+    /// Values, each followed by `delimiter`; with a `key_delimiter`, the key and that before each.
     pub fn lines(delimiter: &Delimiter, key_delimiter: Option<&Delimiter>) -> Self {
         let field = |of| {
             Piece::Bytes(BytesField {
@@ -170,12 +170,12 @@ impl Template {
         Template { pieces }
     }
 
-    /// Whether it has `%p` in it.
+    /// Whether it contains `%p`.
     pub fn names_partition(&self) -> bool {
         self.any(&|piece| matches!(piece, Piece::Partition(_)))
     }
 
-    /// Whether it has `%w` or `%W` in it.
+    /// Whether it contains `%w` or `%W`.
     pub fn notifies_edges(&self) -> bool {
         self.any(&|piece| {
             matches!(
@@ -185,7 +185,7 @@ impl Template {
         })
     }
 
-    /// Whether a null can print as the null marker: not where a length says it, nor as JSON or escaped.
+    /// Whether null can be printed as the null marker: not with a length, nor as JSON or escaped.
     pub fn prints_null_marker(&self) -> bool {
         self.any(&|piece| {
             matches!(piece, Piece::Bytes(field)
@@ -195,7 +195,7 @@ impl Template {
         })
     }
 
-    /// Whether such a piece is in it, be it for each header.
+    /// Whether it contains such a piece, also within a block for each header.
     fn any(&self, is_such: &dyn Fn(&Piece) -> bool) -> bool {
         self.pieces.iter().any(|piece| match piece {
             Piece::Headers(body) => body.iter().any(is_such),
@@ -203,7 +203,7 @@ impl Template {
         })
     }
 
-    /// The delimiter, if each record is its value as it is and then the delimiter.
+    /// The delimiter, if each record is printed as its plain value and the delimiter.
     pub(super) fn value_line(&self) -> Option<&[u8]> {
         match self.pieces.as_slice() {
             [
@@ -219,7 +219,7 @@ impl Template {
     }
 }
 
-/// Tells fields what stands around them: lengths before, literals after.
+/// Tells each field about its surroundings: lengths before it, literals after it.
 fn link(pieces: &mut [Piece], stop_outside: Option<u8>) {
     for at in 0..pieces.len() {
         let stop = match pieces.get(at + 1) {
@@ -308,7 +308,7 @@ impl<'t> Compiler<'t> {
         Ok(pieces)
     }
 
-    /// The field whose letter comes next.
+    /// Parses the field whose letter is next.
     fn field(&mut self, in_headers: bool) -> Result<Piece> {
         let Some(letter) = self.rest().chars().next() else {
             return Err(self.refuse("it ends with a lone %", FIELDS));
@@ -418,7 +418,7 @@ impl<'t> Compiler<'t> {
         }
     }
 
-    /// What stands between `{` and the brace that ends `close`, if a `{` is next.
+    /// The text between `{` and the brace that ends `close`, if a `{` is next.
     fn modifier(&mut self, close: &str) -> Result<Option<&'t str>> {
         let text = self.text;
         let Some(rest) = text.get(self.at..).and_then(|rest| rest.strip_prefix('{')) else {
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn the_help_names_all_fields() {
-        // Other names, for users of kcat.
+        // Other names, as in kcat.
         let others = ['s', 'S', 'T'];
         for letter in ('a'..='z').chain('A'..='Z').filter(|c| !others.contains(c)) {
             let known = ["", "{%k}", "[name]"]

@@ -2,19 +2,18 @@
 
 use super::escape::{is_unprintable, push_hex};
 
-/// Turns control characters into something to look at: `\xNN` for bytes, `\u{...}` for
-/// characters. Tab and newline stay. Bytes that are no UTF-8 stay too, unless they are controls
-/// of an 8-bit terminal (0x80 to 0x9f).
+/// Escapes control characters: `\xNN` for bytes, `\u{...}` for characters. Tab and newline stay.
+/// Bytes that are not UTF-8 stay too, unless they are controls of an 8-bit terminal (0x80 to 0x9f).
 ///
-/// It is fed one piece of output after another; a character may lie across two.
+/// Takes the output piece by piece; a character may be divided between two pieces.
 #[derive(Debug, Default)]
 pub struct TerminalEscaper {
-    /// The beginning of a character whose rest has not come yet.
+    /// The beginning of a character whose rest has not arrived.
     held: Vec<u8>,
 }
 
 impl TerminalEscaper {
-    /// Nothing held back.
+    /// Holds no bytes back.
     pub fn new() -> Self {
         Self::default()
     }
@@ -30,7 +29,7 @@ impl TerminalEscaper {
         }
     }
 
-    /// Appends what was held back: no more output comes, or none for a while.
+    /// Appends what was held back: no more output comes, or not for a while.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         escape_invalid(&std::mem::take(&mut self.held), out);
     }
@@ -88,7 +87,7 @@ fn push_byte(byte: u8, out: &mut Vec<u8>) {
     push_hex(byte, out);
 }
 
-/// Whether more bytes could make a character of these.
+/// Whether further bytes could complete a character.
 fn is_unfinished(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|e| e.error_len().is_none())
 }
@@ -144,7 +143,7 @@ mod tests {
             let whole = safe(&[&bytes]);
             prop_assert_eq!(safe(&[&bytes[..cut], &bytes[cut..]]), whole.clone());
             prop_assert!(!whole.iter().any(|b| b.is_ascii_control() && !b"\n\t".contains(b)));
-            // What is left over as no UTF-8 never holds an 8-bit control.
+            // The remaining bytes that are not UTF-8 contain no 8-bit control.
             for chunk in whole.utf8_chunks() {
                 let c1 = |c| ('\u{80}'..'\u{a0}').contains(&c);
                 prop_assert!(!chunk.valid().chars().any(c1));

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 pub(super) enum TextFormat {
     /// As they are.
     Plain,
-    /// Two hexadecimal digits a byte.
+    /// Two hexadecimal digits per byte.
     Hex,
     /// Standard base64, padded.
     Base64,
@@ -24,7 +24,7 @@ pub(super) enum TextFormat {
 pub(super) const TEXT_FORMATS: &str = "hex, base64, json, escape";
 
 impl TextFormat {
-    /// By its name. [`TextFormat::Plain`] has none.
+    /// The format with that name. [`TextFormat::Plain`] has none.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
             "hex" => Some(TextFormat::Hex),
@@ -35,7 +35,7 @@ impl TextFormat {
         }
     }
 
-    /// Appends `bytes`. In `{escape}`, none of `stops` appears as itself.
+    /// Appends `bytes`. In `{escape}`, none of `stops` appears unescaped.
     #[inline]
     pub(super) fn write(self, bytes: &[u8], stops: &[u8], out: &mut Vec<u8>) {
         match self {
@@ -47,7 +47,7 @@ impl TextFormat {
         }
     }
 
-    /// Appends what stands for null.
+    /// Appends the text for null.
     pub(super) fn write_null(self, marker: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(match self {
             TextFormat::Json => b"null",
@@ -56,11 +56,11 @@ impl TextFormat {
         });
     }
 
-    /// The bytes that are written in the whole of `text`; null is `None`. The marker of null is
-    /// held against the text where null is written as the marker, else against the bytes.
+    /// The bytes that make up all of `text`; null is `None`. The null marker is compared with the
+    /// text if null is written as the marker, else with the bytes.
     ///
     /// # Errors
-    /// [`Kind::InvalidRecord`] if `text` is not of this format.
+    /// [`Kind::InvalidRecord`] if `text` is not in this format.
     pub(super) fn read<'a>(
         self,
         text: &'a [u8],

@@ -1,4 +1,4 @@
-//! Times as people write them.
+//! Times on the command line.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset as ZoneOffset, TimeZone};
@@ -10,7 +10,7 @@ use crate::cli::lang::civil;
 use crate::error::Result;
 use crate::types::Timestamp;
 
-/// When and where a command runs: what times without a date or a zone refer to.
+/// The time and zone of a command, for times without a date or a zone.
 #[derive(Debug, Clone)]
 pub struct Now {
     /// Milliseconds since the Unix epoch.
@@ -22,14 +22,15 @@ pub struct Now {
 const CURE: &str = "use 2026-01-31T10:00:00Z (local without a zone), a date, HH:MM or HH:MM:SS (with or without a zone), now, \
                     today, yesterday, -10m (ago), or an epoch of 10 digits (s) or 13 (ms)";
 
-/// Parses RFC 3339 (seconds may be left out, and of an offset the colon or the minutes; without a zone:
-/// local), a date (its first moment), `HH:MM` or `HH:MM:SS` of today (be it past or to come; with a
-/// zone as in RFC 3339: of the day that it is there), `now`,
-/// `today`, `yesterday`, `-10m` (ago), an epoch of 10 digits (seconds) or 13 (milliseconds). Fractions below a millisecond are cut off. A local time that a change of the
-/// clocks skips is taken as if they had not yet changed; one that comes twice is the first.
+/// Parses RFC 3339 (seconds may be left out, and of an offset the colon or the minutes; without a
+/// zone: local), a date (its first moment), `HH:MM` or `HH:MM:SS` of today (past or future; with a
+/// zone as in RFC 3339: of the present day there), `now`, `today`, `yesterday`, `-10m` (ago), an
+/// epoch of 10 digits (seconds) or 13 (milliseconds). Fractions below a millisecond are cut off. A
+/// local time that a change of the clocks skips is read with the offset before the change; of a
+/// time that occurs twice, the first one counts.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage), with all that is allowed.
+/// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed.
 pub fn parse_time(text: &str, now: &Now) -> Result<Timestamp> {
     let refuse = || usage(format!("'{}' is not a time", shown(text)), CURE);
     if let Some(ago) = text.strip_prefix('-') {
@@ -83,7 +84,7 @@ impl Now {
             if scan.0.is_empty() {
                 return self.local(self.today()?.to_datetime(time));
             }
-            // Of the day that it is there now.
+            // Of the present day in that zone.
             let offset = scan.zone().filter(|_| scan.0.is_empty())?;
             let today = civil::at(self.now_ms, offset)?.date();
             return Some(civil::moment(today.to_datetime(time), offset));
@@ -106,7 +107,7 @@ impl Now {
     }
 }
 
-/// What is left to read of a time.
+/// The text of a time that is not parsed yet.
 struct Scan<'a>(&'a [u8]);
 
 impl Scan<'_> {
@@ -133,7 +134,7 @@ impl Scan<'_> {
         let minute = self.digits(2)? as i8;
         let (mut second, mut nanos) = (0, 0);
         if self.byte(b":").is_some() {
-            // RFC 3339 allows a leap second; it is taken as the last moment before it.
+            // RFC 3339 allows a leap second; it is read as the last second before it.
             second = self.digits(2).filter(|s| *s <= 60)?.min(59) as i8;
             if self.byte(b".").is_some() {
                 nanos = self.fraction()?;
@@ -142,7 +143,7 @@ impl Scan<'_> {
         Time::new(hour, minute, second, nanos).ok()
     }
 
-    /// At least one digit; nanoseconds, the rest cut off.
+    /// At least one digit; digits below nanoseconds are cut off.
     fn fraction(&mut self) -> Option<i32> {
         let mut nanos = self.digits(1)? * 100_000_000;
         let mut unit = 10_000_000;
@@ -153,7 +154,7 @@ impl Scan<'_> {
         Some(nanos)
     }
 
-    /// `Z`, `+01:00`, or as ISO 8601 shortens that: `+0100`, `+01`.
+    /// `Z`, `+01:00`, or the short forms of ISO 8601: `+0100`, `+01`.
     fn zone(&mut self) -> Option<ZoneOffset> {
         let sign = match self.byte(b"Zz+-")? {
             b'+' => 1,
@@ -190,7 +191,7 @@ mod tests {
         for (text, ms) in [
             ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
             ("9999-12-31T23:59:59+01:00", 253_402_297_199_000),
-            // Local.
+            // Local times.
             ("9999-12-31T23:59:59", 253_402_297_199_000),
             ("0000-01-01T00:00Z", -62_167_219_200_000),
         ] {
@@ -214,7 +215,7 @@ mod tests {
             ("14:00+0200", NOON),
             ("14:00:00.5+02:00", NOON + 500),
             ("07:30-04:30", NOON),
-            // There it is the next day already, or still the day before.
+            // In these zones it is the next day already, or still the day before.
             ("02:00+14", NOON),
             ("00:00-12", NOON),
             ("now", NOON),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::cell::{BOLD, PLAIN};
 
-/// The rows, an empty line between two.
+/// The rows, separated by empty lines.
 pub(super) fn render(headings: &[String], rows: &[Vec<String>], color: bool) -> String {
     let width = headings.iter().map(String::len).max().unwrap_or(0);
     let (bold, plain) = if color { (BOLD, PLAIN) } else { ("", "") };
@@ -14,7 +14,7 @@ pub(super) fn render(headings: &[String], rows: &[Vec<String>], color: bool) -> 
             text.push('\n');
         }
         for (heading, cell) in headings.iter().zip(row) {
-            // A String takes whatever is written.
+            // Writing to a String cannot fail.
             let _ = writeln!(text, "{bold}{heading:width$}{plain}  {cell}");
         }
     }

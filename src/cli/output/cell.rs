@@ -1,24 +1,24 @@
 //! Columns and cells.
 
-/// A column: its name, which is the key in JSON, and how a person reads it.
+/// A column: its name, which is the key in JSON, and how a table shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     /// Lower case, words joined by `_`. Frozen once published.
     pub name: &'static str,
-    /// How a table shows it. tsv and JSON do not care.
+    /// How a table shows it; tsv and JSON ignore this.
     pub show: Show,
-    /// What heads it in a table that would be too wide otherwise.
+    /// The heading in a table that would be too wide otherwise.
     pub short: Option<&'static str>,
-    /// Left out of a table that would be too wide otherwise.
+    /// Whether it is left out of a table that would be too wide otherwise.
     pub is_minor: bool,
 }
 
 /// How a table shows a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// As it is, to the left.
+    /// As it is, aligned left.
     Text,
-    /// As it is, to the right.
+    /// As it is, aligned right.
     Number,
     /// Bytes, in binary units.
     Size,
@@ -77,7 +77,7 @@ impl Column {
         self
     }
 
-    /// One that narrow tables do without.
+    /// A column that narrow tables leave out.
     #[must_use]
     pub const fn minor(mut self) -> Self {
         self.is_minor = true;
@@ -88,25 +88,25 @@ impl Column {
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell {
-    /// Not known, or not there.
+    /// Unknown, or absent.
     Null,
-    /// A text; may hold anything.
+    /// A text; may contain anything.
     Text(String),
     /// A number.
     Number(i64),
     /// Yes or no.
     Bool(bool),
-    /// Several; joined by `,` where there are no lists.
+    /// Several values; joined by `,` where the format has no lists.
     List(Vec<Cell>),
 }
 
 impl Cell {
-    /// A list of whatever a cell is made from.
+    /// A list of cells.
     pub fn list<T: Into<Cell>>(items: impl IntoIterator<Item = T>) -> Self {
         Cell::List(items.into_iter().map(Into::into).collect())
     }
 
-    /// Its plain text, unescaped. Null and an empty list are empty.
+    /// The plain text, unescaped. Null and an empty list are empty.
     pub(super) fn plain(&self) -> String {
         match self {
             Cell::Null => String::new(),
@@ -152,7 +152,7 @@ impl From<u32> for Cell {
 }
 
 impl From<u64> for Cell {
-    /// More than an i64 holds is as good as its largest.
+    /// A number above the range of i64 is shown as its maximum.
     fn from(number: u64) -> Self {
         Cell::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
@@ -170,7 +170,7 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
     }
 }
 
-/// Before a heading, and behind it, where headings are bold (ECMA-48, SGR 1 and 0).
+/// Before and after a bold heading (ECMA-48, SGR 1 and 0).
 pub(crate) const BOLD: &str = "\u{1b}[1m";
 
 pub(crate) const PLAIN: &str = "\u{1b}[0m";

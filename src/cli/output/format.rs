@@ -14,7 +14,7 @@ pub enum OutputFormat {
     Tsv,
 }
 
-/// The options of what prints rows.
+/// The options of commands that print rows.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OutputArgs {
     /// Output format [default: table]
@@ -32,7 +32,7 @@ pub struct OutputOptions {
     pub format: OutputFormat,
     /// Whether tsv begins with the names.
     pub header: bool,
-    /// Whether somebody asked for a format: a change prints what it does, then.
+    /// Whether a format was given: then a change prints its result.
     pub is_given: bool,
 }
 

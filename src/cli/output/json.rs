@@ -7,11 +7,11 @@ use super::cell::{Cell, Column};
 use crate::cli::lang::is_unprintable;
 use crate::error::{Error, Kind, Result};
 
-/// Appends `value` as one line. Every character that a terminal might act on is escaped, which
-/// means the same in JSON.
+/// Appends `value` as one line. Escapes every character that a terminal might act on, which does
+/// not change the meaning of the JSON.
 ///
 /// # Errors
-/// [`Kind::Io`](crate::error::Kind::Io) for what JSON cannot hold.
+/// [`Kind::Io`](crate::error::Kind::Io) for a value that JSON cannot represent.
 pub fn json_line(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()> {
     let text = serde_json::to_string(value)
         .map_err(|e| Error::new(Kind::Io, format!("cannot write JSON: {e}")))?;
@@ -30,7 +30,7 @@ pub fn json_line(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()> {
     Ok(())
 }
 
-/// A row as an object whose keys stand in the order of the columns.
+/// A row as an object, with its keys in the order of the columns.
 pub(super) struct Row<'a> {
     pub(super) columns: &'a [Column],
     pub(super) cells: &'a [Cell],

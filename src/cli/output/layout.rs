@@ -1,31 +1,31 @@
-//! Which columns a table has on a terminal, how they are headed and how wide they are.
+//! The layout of a table on a terminal: its columns, their headings and widths.
 //!
-//! On a terminal a column without a value is left out. Where the table is too wide still, the first of
-//! these that makes it fit is done: short headings; headings broken at their spaces; columns that are
-//! minor left out, the last first; long texts broken. Numbers never are.
+//! On a terminal, a column without values is left out. If the table is still too wide, these steps
+//! are taken until it fits: short headings; headings broken at their spaces; minor columns left
+//! out, the last first; long texts broken. Numbers are never broken.
 
 use super::cell::{Column, Show};
 
-/// Between two columns.
+/// The gap between two columns.
 pub(super) const GAP: u16 = 2;
-/// A text is not broken into pieces narrower than this.
+/// Texts are not broken into pieces narrower than this.
 const TEXT_WIDTH_MIN: u16 = 12;
 
-/// A table's columns, by their places.
+/// A table's columns, by index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Those that are shown, in order.
+    /// The columns that are shown, in order.
     pub columns: Vec<usize>,
-    /// How each of them is headed.
+    /// The heading of each shown column.
     pub headings: Vec<String>,
-    /// How wide each of them is; `None`: as wide as it has to be.
+    /// The width of each shown column; `None`: as wide as its content.
     pub widths: Option<Vec<u16>>,
-    /// Whether columns are left out that have values.
+    /// Whether columns with values are left out.
     pub is_cut: bool,
 }
 
-/// `body`: the width that the cells of each column need; 0: it has no value at all. `width`: of the
-/// terminal; `None`: as wide as it gets, with all columns. The layout is `None` where no table fits.
+/// `body`: the width of each column's cells; 0: the column has no values. `width`: of the terminal;
+/// `None`: unlimited, with all columns. Returns `None` if no table fits.
 pub(super) fn lay_out(columns: &[Column], body: &[u16], width: Option<u16>) -> Option<Layout> {
     let all: Vec<usize> = (0..columns.len()).collect();
     let Some(width) = width else {
@@ -128,7 +128,7 @@ fn whole(headings: &[String], shown: &[usize], body: &[u16]) -> Vec<u16> {
         .collect()
 }
 
-/// Widths with broken headings, and texts of more than `of_text` broken; `None` if that does not fit.
+/// Widths with broken headings, and texts wider than `of_text` broken; `None` if that does not fit.
 fn fit(
     columns: &[Column],
     headings: &[String],
@@ -150,7 +150,7 @@ fn fit(
         })
         .collect();
     let mut left = room.checked_sub(sum(&widths))?;
-    // What is left over goes to texts first, then to headings.
+    // Spare width goes to texts first, then to headings.
     let whole: Vec<u16> = headings
         .iter()
         .zip(&body)
@@ -219,7 +219,7 @@ mod tests {
         );
         let all = lay_out(&COLUMNS, &[10, 5, 0, 8, 0], None).expect("laid out");
         assert_eq!(all.columns, [0, 1, 2, 3, 4]);
-        // Rows that have nothing at all have their headings.
+        // If no row has a value, the headings remain.
         assert!(laid([0; 5], 200).starts_with("TOPIC,COMMITTED OFFSET,MEMBER ID"));
     }
 

@@ -1,4 +1,4 @@
-//! Rows on their way to stdout, in any format.
+//! Rows for stdout, in any format.
 
 use std::io::Write;
 
@@ -11,10 +11,10 @@ use crate::cli::Env;
 use crate::cli::stdout::{self, Stdout};
 use crate::error::{Error, Result};
 
-/// Rows of a table that are measured together. A longer one is printed piece by piece.
+/// Rows of a table whose widths are computed together. A longer table is printed in parts.
 const TABLE_ROWS: usize = 1000;
 
-/// Prints rows as they come: tsv and JSON at once, a table when it is whole (or long).
+/// Prints rows as they come: tsv and JSON at once, a table once it is complete (or long).
 pub struct Listing<W: Write> {
     out: W,
     columns: &'static [Column],
@@ -22,14 +22,14 @@ pub struct Listing<W: Write> {
     style: TableStyle,
     pending: Vec<Vec<Cell>>,
     begun: bool,
-    /// How rows are drawn, once the first are.
+    /// The shape of the rows, fixed by the first ones.
     shape: Option<Shape>,
-    /// Whether what is left out of a table is told below it.
+    /// Whether omitted columns are named below the table.
     notifies_rest: bool,
     buf: Vec<u8>,
 }
 
-/// The columns of the terminal that standard output is; `None`: it is none, so lines may be of any width.
+/// The columns of the terminal, if standard output is one; `None`: lines may have any width.
 pub fn listing_width(env: &Env) -> Option<u16> {
     if !env.stdout_is_terminal() {
         return None;
@@ -69,7 +69,7 @@ impl Listing<Vec<u8>> {
         Listing::new(Vec::new(), columns, options, style)
     }
 
-    /// What was printed.
+    /// The printed bytes.
     pub fn into_bytes(mut self) -> Result<Vec<u8>> {
         self.end()?;
         Ok(self.out)
@@ -96,15 +96,15 @@ impl<W: Write> Listing<W> {
         }
     }
 
-    /// Which format was asked for.
+    /// The requested format.
     pub fn format(&self) -> OutputFormat {
         self.options.format
     }
 
-    /// One row: a cell for each column.
+    /// Adds a row: a cell for each column.
     ///
     /// # Errors
-    /// Standard output's.
+    /// Those of standard output.
     pub fn row(&mut self, cells: Vec<Cell>) -> Result<()> {
         debug_assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
         match self.options.format {
@@ -132,10 +132,10 @@ impl<W: Write> Listing<W> {
         Ok(())
     }
 
-    /// The end: what is held back is printed, and everything handed to the system.
+    /// Prints what is held back, and hands everything to the system.
     ///
     /// # Errors
-    /// Standard output's.
+    /// Those of standard output.
     pub fn finish(mut self) -> Result<()> {
         self.end()
     }

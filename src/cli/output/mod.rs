@@ -1,8 +1,8 @@
-//! What the administering tools print: rows of typed cells, as a table for people, as tsv or as
-//! JSON for programs.
+//! The output of the admin tools: rows of typed cells, as a table for people, as tsv or JSON for
+//! programs.
 //!
 //! The table may change from version to version. tsv and JSON are frozen: columns are only added,
-//! at the end; times are epoch milliseconds, sizes are bytes, and what is unknown is null.
+//! at the end; times are epoch milliseconds, sizes are bytes, and unknown values are null.
 
 mod blocks;
 mod cell;

@@ -1,6 +1,6 @@
 //! Rows as a table for people.
 //!
-//! How it fits a terminal says [`super::layout`]. Where it does not, each row is a block of lines
+//! [`super::layout`] fits the table to a terminal. If no table fits, each row is a block of lines
 //! instead.
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
@@ -12,10 +12,10 @@ use super::cell::{BOLD, Cell, Column, PLAIN, Show};
 use super::layout::{GAP, Layout, heading, lay_out};
 use crate::cli::lang::is_unprintable;
 
-/// How a table looks where it is shown.
+/// How a table is shown.
 #[derive(Debug, Clone)]
 pub(super) struct TableStyle {
-    /// Columns of the terminal; `None`: as wide as it gets.
+    /// The terminal's columns; `None`: unlimited.
     pub(super) width: Option<u16>,
     /// Whether the header is bold.
     pub(super) color: bool,
@@ -23,28 +23,27 @@ pub(super) struct TableStyle {
     pub(super) zone: TimeZone,
 }
 
-/// What stands for a value that is not there.
+/// Stands for a value that is absent.
 const NOTHING: &str = "-";
 
-/// What rows are drawn as: what comes later looks the same.
+/// The shape of rows: later rows get the same.
 #[derive(Debug, Clone)]
 pub(super) enum Shape {
     /// A table.
     Table(Layout),
-    /// A block of lines for each.
+    /// A block of lines for each row.
     Blocks,
 }
 
-/// Rows, drawn.
+/// Rendered rows.
 pub(super) struct Drawn {
     /// The lines.
     pub text: String,
-    /// As what.
+    /// The shape they were given.
     pub shape: Shape,
 }
 
-/// The rows, aligned; below the columns' names unless `before` says how the rows before these were
-/// drawn.
+/// The rows, aligned; below the columns' names, unless `before` gives the shape of earlier rows.
 pub(super) fn render(
     columns: &[Column],
     rows: &[Vec<Cell>],
@@ -75,7 +74,7 @@ pub(super) fn render(
     Drawn { text, shape }
 }
 
-/// How wide the cells of each column are; 0: none has a value.
+/// The width of each column's cells; 0: the column has no values.
 fn needed(columns: usize, rows: &[Vec<String>]) -> Vec<u16> {
     let mut table = comfy_table::Table::new();
     table.add_rows(rows);
@@ -100,14 +99,14 @@ fn aligned(
     let of_header = match (header, &layout.widths) {
         (false, _) => 0,
         (true, None) => 1,
-        // Its lines depend on the widths alone, so they are as many without the rows.
+        // The lines of a header depend on the widths alone, so their number is known without rows.
         (true, Some(_)) => laid_out(columns, &[], layout, true, style.width)
             .lines()
             .count(),
     };
     let table = laid_out(columns, rows, layout, header, style.width);
     let mut text = String::new();
-    // Styled after it is laid out: a style around the padding would be wider than the terminal.
+    // Styled after the layout: a style around the padding would be wider than the terminal.
     for (at, line) in table.trim_fmt().lines().enumerate() {
         let (before, behind) = if at < of_header && style.color {
             (BOLD, PLAIN)
@@ -158,7 +157,7 @@ fn laid_out(
     table
 }
 
-/// One cell, safe to be shown.
+/// One cell, safe for a terminal.
 fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
     match (cell, show) {
         (Cell::Null | Cell::Bool(false), _) => NOTHING.to_owned(),
@@ -210,7 +209,7 @@ fn size(bytes: i64) -> String {
     }
 }
 
-/// `100 kB`, `10 MB`: what is a whole number of those, as it was said, and not of the others.
+/// `100 kB`, `10 MB`: sizes that are whole in decimal units but not in binary ones.
 fn decimal(bytes: i64) -> Option<String> {
     if bytes <= 0 || bytes % 1024 == 0 {
         return None;
@@ -220,7 +219,7 @@ fn decimal(bytes: i64) -> Option<String> {
     Some(format!("{} {unit}", bytes / of))
 }
 
-/// A local time to the second; -1 is none.
+/// A local time to the second; -1 means no time.
 pub fn time(ms: i64, zone: &TimeZone) -> String {
     if ms < 0 {
         return NOTHING.to_owned();

@@ -220,7 +220,7 @@ Examples:
   find . -print0 | mq-produce -0 paths
   mq-produce --begins '^[0-9]{4}-' logs app.log      a stack trace is one record";
 
-/// What names the partition, or the topic, of each record.
+/// The input formats in which each record names its partition or topic.
 const EACH_NAMED_BY: How = How::Needs(&["json", "format", "input_format"]);
 
 const KEEP_PARTITION: Rule = Rule {
@@ -239,7 +239,7 @@ const EACH_TOPIC: Rule = Rule {
     cure: "use it with -J; without it, name the topic: mq-produce TOPIC",
 };
 
-/// All arguments are files then: the first one, too.
+/// With --each-topic, all positional arguments are files, including the first one.
 const NO_TOPIC: Rule = Rule {
     command: "",
     arg: "each_topic",

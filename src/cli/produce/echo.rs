@@ -1,4 +1,4 @@
-//! The echo: what was sent, written out in the order of the input once it is acknowledged.
+//! The echo: acknowledged records, written out in the order of the input.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,32 +16,32 @@ use crate::error::Result;
 use crate::record::Header;
 use crate::types::{PartitionId, Timestamp, TimestampType, TopicName};
 
-/// Input bytes that may wait for their acknowledgement.
+/// The most input bytes that may wait for their acknowledgement.
 pub const WAITING_BYTES_MAX: usize = 4 << 20;
 
-/// Records that wait for their acknowledgement.
+/// The records that wait for their acknowledgement.
 #[derive(Debug)]
 pub struct Echoes {
     echo: Echo,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// Receipts, by the opening of a topic and the partition; those of a record that is echoed go.
+    /// Receipts by opening of a topic and partition; those of echoed records are removed.
     acked: HashMap<(u64, PartitionId), VecDeque<Receipt>>,
-    /// How many were rendered.
+    /// The number of rendered records.
     count: u64,
     out: Vec<u8>,
-    /// Its reader is gone, or does not read on and a signal asked to stop.
+    /// The reader is gone, or it does not read and a signal asked to stop.
     broken: bool,
-    /// Its reader is gone, which was not told yet.
+    /// The reader is gone, and this was not reported yet.
     left: bool,
-    /// Control characters of the input are made visible.
+    /// Whether control characters of the input are escaped.
     escapes: bool,
     stop: StopFlag,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    /// The opening of its topic that it was sent by.
+    /// The opening of the topic through which the record was sent.
     opening: u64,
     sent: Sent,
     bytes: usize,
@@ -65,8 +65,8 @@ struct OwnedRecord {
 }
 
 impl Echoes {
-    /// For a run, which a reader does not keep once `stop` is raised. `escapes`: standard output is a
-    /// terminal.
+    /// For a run. Once `stop` is raised, it no longer waits for the reader. `escapes`: standard
+    /// output is a terminal.
     pub fn new(echo: Echo, stop: StopFlag, escapes: bool) -> Self {
         let echo = match echo {
             Echo::Template(renderer) => Echo::Template(Box::new(renderer.escaping(escapes))),
@@ -91,27 +91,27 @@ impl Echoes {
         !matches!(self.echo, Echo::Nothing) && !self.broken
     }
 
-    /// Whether the reader has gone since this was last asked.
+    /// Whether the reader has gone since the last call.
     pub fn has_lost_reader(&mut self) -> bool {
         std::mem::take(&mut self.left)
     }
 
-    /// Whether something waits.
+    /// Whether records wait.
     pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Whether so much waits that the input should.
+    /// Whether so many bytes wait that reading the input has to pause.
     pub fn is_full(&self) -> bool {
         self.waiting_bytes > WAITING_BYTES_MAX
     }
 
-    /// The opening of a topic that the record was sent by which is to be echoed next.
+    /// The opening of the topic through which the next record to echo was sent.
     pub fn next_opening(&self) -> Option<u64> {
         self.waiting.front().map(|front| front.opening)
     }
 
-    /// Enters a record that was sent to a topic: its input bytes, and what it is.
+    /// Adds a record that was sent to a topic, with its input bytes.
     pub fn sent(
         &mut self,
         to: &OpenTopic,
@@ -148,7 +148,7 @@ impl Echoes {
         });
     }
 
-    /// Takes acknowledgements of a topic, and writes out what they allow.
+    /// Takes a topic's receipts, and writes the records that can be echoed now.
     pub fn acknowledged(&mut self, opening: u64, receipts: &[Receipt]) -> Result<()> {
         if !self.is_wanted() {
             self.waiting.clear();
@@ -172,7 +172,7 @@ impl Echoes {
             while acked.front().is_some_and(is_before) {
                 acked.pop_front();
             }
-            // The receipt that names this record, or none yet.
+            // The receipt that covers this record, if it has arrived.
             let Some(receipt) = acked.front().copied().filter(|r| r.sequence <= sequence) else {
                 break;
             };
@@ -222,7 +222,7 @@ impl Echoes {
                                 value: record.value.as_deref(),
                                 headers: HeaderList::Slice(&headers),
                                 count: self.count,
-                                // Refused in an echo.
+                                // An echo's template cannot have these fields.
                                 edges: LogEdges::default(),
                             },
                             &mut self.out,
@@ -240,7 +240,7 @@ impl Echoes {
             return Ok(());
         }
         let gone = AtomicU64::new(0);
-        // A file keeps nobody waiting: no page of it is asked for.
+        // A file is always ready for writing, so its writes are not split into pages.
         let written = if stdout::kind() == stdout::Kind::File {
             stdout::write_all(&self.out, &gone)
         } else {
@@ -249,7 +249,7 @@ impl Echoes {
         self.out.clear();
         match written {
             Ok(()) => Ok(()),
-            // A reader that went away, or does not read, ends the echo, not the production.
+            // A reader that went away, or does not read, ends the echo but not the run.
             Err(e)
                 if matches!(
                     e.kind(),

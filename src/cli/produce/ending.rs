@@ -1,4 +1,4 @@
-//! The end of a run: what was sent is waited for, and told of.
+//! The end of a run: it waits for all acknowledgements, and reports the result.
 
 use super::failed::Failed;
 use super::job::Source;
@@ -12,7 +12,7 @@ impl Run<'_> {
     /// Waits until everything that was sent to a topic is acknowledged, and closes it.
     ///
     /// # Errors
-    /// [`Kind::Interrupted`] where that failed, which is told at the end; else the echo's.
+    /// [`Kind::Interrupted`] if delivery failed, which is reported at the end; else the echo's.
     pub(super) fn close(&mut self, open: OpenTopic) -> Result<()> {
         let OpenTopic {
             name,
@@ -47,7 +47,7 @@ impl Run<'_> {
         }
     }
 
-    /// A topic is there after a run that had nothing for it, too.
+    /// Creates the topic of a run without any record for it.
     fn make_untouched(&mut self, fed: &Result<()>) -> Result<()> {
         let Some(name) = self.job.topic.clone() else {
             return Ok(());
@@ -59,10 +59,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Waits for everything that was sent, and says what came of it.
+    /// Waits for everything that was sent, and reports the result.
     pub(super) fn finish(mut self, fed: Result<()>) -> Result<Outcome> {
         let made = self.make_untouched(&fed);
-        // What fails is told by the one that it fails for, when it is closed.
+        // A failure is reported for its own topic, when that is closed.
         let _ = self.topics.hand_on();
         let mut echoed = Ok(());
         while let Some(open) = self.topics.take() {
@@ -73,7 +73,8 @@ impl Run<'_> {
         }
         self.env.progress_done();
         self.notify_lost_reader();
-        // What was dropped belongs to a failure: the exit status is not 0, and quiet is no reason.
+        // Dropped records belong to a failure (the exit status is not 0), so --quiet does not
+        // silence them.
         if let Some((count, first)) = &self.skipped {
             let what = match count {
                 1 => "1 record was".to_owned(),
@@ -108,7 +109,7 @@ impl Run<'_> {
         Ok(Outcome::Done)
     }
 
-    /// How to go on behind what is stored, where that is all of the input before a line.
+    /// Adds how to continue after the stored records, if they are all of the input before a line.
     fn with_way_on(&self, e: Error) -> Error {
         let is_record = matches!(
             e.kind(),
@@ -128,15 +129,15 @@ impl Run<'_> {
         };
         let first = match e.cure_text() {
             Some(cure) => cure.to_owned(),
-            None => format!("mend line {line}"),
+            None => format!("correct line {line}"),
         };
         e.cure(format!(
             "{first}. Then {verb} from line {line} on: tail -n +{line}{from} | mq-produce ..."
         ))
     }
 
-    /// Of what failed the weightiest, with the first record that is not acknowledged: of several
-    /// topics, later ones may be.
+    /// The most serious failure, with the first record that is not acknowledged; with several
+    /// topics, later records may be acknowledged.
     fn failure(&mut self) -> Option<Error> {
         self.failures.sort_by_key(|failed| failed.first);
         let first = self.failures.first()?;
@@ -145,7 +146,7 @@ impl Run<'_> {
         let at = match self.acknowledged {
             0 => format!("{count}{}", first.topic),
             _ => format!(
-                "{count}; the first that is not is {}{}",
+                "{count}; the first one that is not is {}{}",
                 self.place(place),
                 first.topic
             ),
@@ -161,7 +162,7 @@ impl Run<'_> {
             error = reported;
         }
         if error.kind() == Kind::Busy && self.acknowledged > 0 {
-            // Only a run that stored nothing may be tried again blindly.
+            // Only a run that stored nothing may be repeated without checking.
             error = error.with_kind(Kind::Io);
         }
         Some(error.at(at))

@@ -1,4 +1,4 @@
-//! Why and where a run stopped.
+//! Where a run stopped, and why.
 
 use super::lines::Place;
 use crate::error::Error;
@@ -7,7 +7,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) error: Error,
-    /// Where the first record began that is not acknowledged.
+    /// Where the first record that is not acknowledged begins.
     pub(crate) first: Option<Place>,
     /// Its topic, for messages.
     pub(crate) topic: String,

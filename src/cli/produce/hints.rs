@@ -1,4 +1,4 @@
-//! What a command line of `mq-produce` most likely was not meant to say.
+//! Notes on command lines of `mq-produce` that are probably mistakes.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,7 +9,7 @@ use crate::cli::common::usage;
 use crate::cli::lang::{literal_braces, shown};
 use crate::error::{Error, Result, shell_word};
 
-/// Notes on headers and templates that are stored and printed as they stand.
+/// Notes on headers and templates that are taken literally.
 pub fn notes(headers: &[OsString], templates: [&Option<String>; 2]) -> Vec<String> {
     let headers = headers.iter().filter_map(|header| {
         let header = header.to_string_lossy();
@@ -29,24 +29,24 @@ pub fn notes(headers: &[OsString], templates: [&Option<String>; 2]) -> Vec<Strin
         .collect()
 }
 
-/// How files begin, and what prints their contents.
+/// How compressed files begin, and the command that prints their contents.
 const COMPRESSED: [(&[u8], &str); 4] = [
     (b"\x1f\x8b\x08", "gzip -dc"),
     (b"\x28\xb5\x2f\xfd", "zstd -dc"),
     (b"\xfd7zXZ\0", "xz -dc"),
-    // Then the size of its blocks, and the mark of the first.
+    // Then come the block size and the first block's mark.
     (b"BZh", "bzip2 -dc"),
 ];
 const BZIP2_BLOCK: &[u8] = b"1AY&SY";
-/// Bytes up to the end of the longest of these.
+/// The bytes up to the end of the longest of these.
 const HEAD_LEN: u64 = 10;
 
-/// Refuses a regular file that is compressed: divided at newlines it is of no use to anybody, and
-/// records cannot be taken back.
+/// Refuses a regular file that is compressed: split at newlines it is useless, and stored records
+/// cannot be taken back.
 ///
 /// # Errors
-/// [`Kind::Usage`](crate::error::Kind::Usage) if it is, [`Kind::Io`](crate::error::Kind::Io) if it
-/// cannot be read.
+/// [`Kind::Usage`](crate::error::Kind::Usage) if the file is compressed,
+/// [`Kind::Io`](crate::error::Kind::Io) if it cannot be read.
 pub fn refuse_compressed(path: &Path, topic: Option<&str>) -> Result<()> {
     let failed = |op| move |e| Error::io(op, path, e).at("nothing was stored");
     let file = File::open(path).map_err(failed("open"))?;
@@ -72,7 +72,7 @@ pub fn refuse_compressed(path: &Path, topic: Option<&str>) -> Result<()> {
     ))
 }
 
-/// The command that prints what is compressed in a file that begins so.
+/// The command that prints the contents of a compressed file, by its first bytes.
 fn decompressor(head: &[u8]) -> Option<&'static str> {
     let (_, command) = COMPRESSED
         .iter()
@@ -81,10 +81,10 @@ fn decompressor(head: &[u8]) -> Option<&'static str> {
     (!head.starts_with(b"BZh") || is_bzip2()).then_some(command)
 }
 
-/// Words that stand in an error as they are.
+/// The longest text that an error message quotes.
 const TEXT_LEN_MAX: usize = 40;
 
-/// What to do where a file is not there.
+/// Advice for a missing file.
 pub fn no_file(path: &Path, topic: Option<&str>) -> String {
     let topic = topic.unwrap_or("TOPIC");
     let text = match path.to_str() {

@@ -1,5 +1,5 @@
-//! Reading the inputs without ever sitting on a complete record: a read that would block is told
-//! from one that would not.
+//! Reads the inputs without delaying a complete record: it distinguishes reads that would block
+//! from those that would not.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
@@ -29,7 +29,7 @@ enum Reader {
 pub enum Ready {
     /// A read will not block.
     Input,
-    /// The time is up, or a signal came.
+    /// Timeout, or a signal.
     Nothing,
 }
 
@@ -55,12 +55,12 @@ impl Input {
         }
     }
 
-    /// Its name, for messages.
+    /// The input's name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether somebody types it.
+    /// Whether the input is typed at a terminal.
     pub fn is_terminal(&self) -> bool {
         match &self.file {
             Reader::Stdin(stdin) => stdin.is_terminal(),
@@ -68,7 +68,7 @@ impl Input {
         }
     }
 
-    /// Its length, bytes, where that is known.
+    /// The length in bytes, if it is known.
     pub fn len_bytes(&self) -> Option<u64> {
         let meta = match &self.file {
             Reader::File(file) => file.metadata().ok()?,
@@ -81,8 +81,8 @@ impl Input {
         meta.is_file().then_some(meta.len())
     }
 
-    /// Waits up to `max_wait` (`None`: for as long as it takes) until a read will not block, or
-    /// `wake` is readable.
+    /// Waits up to `max_wait` (`None`: without limit) until a read will not block, or `wake` is
+    /// readable.
     pub fn wait(
         &self,
         max_wait: Option<Duration>,
@@ -112,11 +112,11 @@ impl Input {
         Ok(if ready { Ready::Input } else { Ready::Nothing })
     }
 
-    /// Reads what is there; 0: the end.
+    /// Reads what is available; 0: the end.
     pub fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match &mut self.file {
-                // Past the standard library's buffer: what is there is seen by the next poll.
+                // Bypasses the standard library's buffer, whose bytes poll would not see.
                 Reader::Stdin(stdin) => {
                     rustix::io::read(&*stdin, &mut *buf).map_err(io::Error::from)
                 }

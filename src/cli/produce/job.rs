@@ -1,4 +1,4 @@
-//! What `mq-produce` was asked to do, typed.
+//! The options of one `mq-produce` run, typed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::client::{ProducerOptions, StoreDir, topics};
 use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, Timestamp, TopicName};
 
-/// Where records come from.
+/// An input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Standard input.
@@ -20,7 +20,7 @@ pub enum Source {
 }
 
 impl AutoCreate {
-    /// How many partitions a missing topic gets, if it is made.
+    /// How many partitions a missing topic gets, if it is created.
     pub fn partitions(self) -> Option<PartitionId> {
         match self {
             AutoCreate::Never => None,
@@ -31,7 +31,7 @@ impl AutoCreate {
 }
 
 impl Source {
-    /// As it was named on the command line.
+    /// The name that was given on the command line.
     pub fn as_given(&self) -> &OsStr {
         match self {
             Source::Stdin => OsStr::new("-"),
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// As messages name it.
+    /// The name in messages.
     pub fn name(&self) -> String {
         match self {
             Source::Stdin => "standard input".to_owned(),
@@ -48,7 +48,7 @@ impl Source {
     }
 }
 
-/// What is written to stdout once a record is acknowledged.
+/// What is written to standard output once a record is acknowledged.
 #[derive(Debug)]
 pub enum Echo {
     /// Nothing.
@@ -59,59 +59,60 @@ pub enum Echo {
     Template(Box<Renderer>),
 }
 
-/// Whether a missing topic is made.
+/// Whether a missing topic is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AutoCreate {
     /// No.
     Never,
-    /// With so many partitions, which were asked for.
+    /// With so many partitions, as requested.
     With(PartitionId),
-    /// With one partition, since nothing was said.
+    /// With one partition, the default.
     WithOne,
 }
 
-/// What records are given.
+/// What is added to records.
 #[derive(Debug, Default)]
 pub struct Added {
-    /// The key of a record that has none.
+    /// The key of records without one.
     pub key: Option<OriginText>,
     /// Headers for every record: name, and value or null.
     pub headers: Vec<(Vec<u8>, Option<OriginText>)>,
 }
 
-/// One run of `mq-produce`.
+/// The options of one run.
 #[derive(Debug)]
 pub struct Job {
     /// The topic; `None`: each record names its own.
     pub topic: Option<TopicName>,
     /// The inputs, in order.
     pub sources: Arc<[Source]>,
-    /// How records are cut out of them. `record_bytes_max` is set once the topic is known.
+    /// How records are cut out of the inputs. `record_bytes_max` is set once the topic is known.
     pub input: InputOptions,
-    /// How long the input is idle until the lines at hand are a record, where a record has several.
+    /// For records of several lines: once the input was idle for so long, the lines read so far are
+    /// a record.
     pub record_idle: Duration,
-    /// What records are given that do not come with it.
+    /// What is added to records.
     pub added: Arc<Added>,
     /// The partition of every record.
     pub partition: Option<PartitionId>,
-    /// Whether a record's own partition counts.
+    /// Whether a record's own partition is used.
     pub keep_partition: bool,
-    /// The timestamp of a record that has none, ms.
+    /// The timestamp of records without one, in ms.
     pub timestamp: Option<Timestamp>,
     /// How to deliver.
     pub delivery: ProducerOptions,
     /// What is echoed.
     pub echo: Echo,
-    /// Whether a bad record is passed over (and counted).
+    /// Whether bad records are skipped (and counted).
     pub skip_bad: bool,
-    /// Whether a missing topic is made.
+    /// Whether a missing topic is created.
     pub create: AutoCreate,
 }
 
-/// Refuses a topic that is missing and is not to be made.
+/// Refuses a topic that is missing and is not to be created.
 ///
 /// # Errors
-/// [`Kind::UnknownTopic`]; [`Kind::Usage`] where a file's name stands for the topic's.
+/// [`Kind::UnknownTopic`]; [`Kind::Usage`] if a file name was given in place of the topic.
 pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
     if job.create == AutoCreate::Never {
         return Err(topics::unknown(store, name));

@@ -1,8 +1,8 @@
-//! Which lines of the input the records under way came from.
+//! The input lines of the records that are not acknowledged yet.
 
 use std::collections::VecDeque;
 
-/// Where a record begins. They are in the order of the input.
+/// Where a record begins. Places are ordered as in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The number of the source, from 0.
@@ -11,15 +11,15 @@ pub struct Place {
     pub line: u64,
 }
 
-/// Where the records of one producer came from, by their numbers. A run of records with a line each
-/// takes one entry.
+/// Where the records of one producer began, by sequence number. Consecutive records of one line
+/// each share an entry.
 #[derive(Debug, Default)]
 pub struct Lines {
     runs: VecDeque<(u64, Place)>,
 }
 
 impl Lines {
-    /// The record of that number begins there.
+    /// Notes where the record of that number begins.
     pub fn begins(&mut self, sequence: u64, place: Place) {
         let expected = self
             .runs
@@ -30,14 +30,14 @@ impl Lines {
         }
     }
 
-    /// Forgets what lies before the first number that is not acknowledged.
+    /// Forgets everything before the first number that is not acknowledged.
     pub fn forget(&mut self, unacked: u64) {
         while self.runs.get(1).is_some_and(|(first, _)| *first <= unacked) {
             self.runs.pop_front();
         }
     }
 
-    /// Where the record of that number began; none was ever entered: `None`.
+    /// Where the record of that number began; `None` if it was never noted.
     pub fn of(&self, sequence: u64) -> Option<Place> {
         let runs = self.runs.iter().rev();
         let mut before = runs.filter(|(first, _)| *first <= sequence);

@@ -1,4 +1,5 @@
-//! Looks on while a delivery waits for replicas: a signal ends the wait, and a long one is told of.
+//! Observes a delivery that waits for replicas: a signal ends the wait, and a long wait is
+//! reported.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use crate::cli::signals::StopFlag;
 use crate::client::Observer;
 use crate::error::Error;
 
-/// What the delivery's threads leave for the tool to tell.
+/// What the delivery's threads pass to the tool to report.
 #[derive(Debug)]
 pub struct Waits {
     stop: StopFlag,
@@ -19,14 +20,14 @@ pub struct Waits {
 /// Why a delivery waits.
 #[derive(Debug, Default)]
 struct Why {
-    /// Not told yet.
+    /// Not reported yet.
     due: Option<Error>,
-    /// What was told last: its words, with what helps.
+    /// The text that was reported last, with its advice.
     reported: Option<String>,
 }
 
 impl Waits {
-    /// With the flag that a signal raises.
+    /// `stop`: the flag that a signal raises.
     pub fn new(stop: StopFlag) -> Self {
         Waits {
             stop,
@@ -34,7 +35,7 @@ impl Waits {
         }
     }
 
-    /// Tells why the delivery waits, if that is new.
+    /// Reports why the delivery waits, if the reason is new.
     pub fn notify(&self, env: &Env) {
         let mut why = self.lock();
         let Some(e) = why.due.take().filter(|_| !env.is_quiet()) else {
@@ -47,7 +48,7 @@ impl Waits {
         why.reported = Some(text);
     }
 
-    /// The same failure in fewer words, where the wait for its cause was told of.
+    /// A shorter form of the failure, if the wait for its cause was reported before.
     pub fn instead_of(&self, e: &Error, timeout: Duration) -> Option<Error> {
         let text = e.to_string();
         if self.lock().reported.as_ref() != Some(&text) {
@@ -55,11 +56,11 @@ impl Waits {
         }
         let code = code_of(&text).map(|(code, _)| format!("{code}: "));
         let text = format!(
-            "{}what it waited for has not come within {}",
+            "{}gave up waiting after {}",
             code.unwrap_or_default(),
             show_duration(timeout)
         );
-        let cure = "do what is said above, or wait longer with --timeout";
+        let cure = "follow the advice above, or wait longer with --timeout";
         Some(Error::new(e.kind(), text).cure(cure))
     }
 
@@ -68,7 +69,7 @@ impl Waits {
     }
 }
 
-/// The code that an error's words begin with, and the rest of them.
+/// The code at the beginning of an error's text, and the rest.
 fn code_of(text: &str) -> Option<(&str, &str)> {
     let (code, rest) = text.split_once(": ")?;
     let is_code = code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');

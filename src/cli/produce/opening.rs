@@ -1,5 +1,5 @@
-//! Topics are opened, and missing ones made: no sooner than a record is there for them, so that a
-//! run that fails at its first record leaves no empty topic.
+//! Opens topics and creates missing ones, but only once there is a record for them: a run that
+//! fails at its first record leaves no empty topic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,21 +16,21 @@ use crate::error::{Error, Kind, Result};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::types::{Compression, PARTITIONS_MAX, PartitionId, TopicName};
 
-/// Where several topics are open, each has this much that is sent and not acknowledged.
+/// With several open topics, the most bytes of each that are sent and not acknowledged.
 const EACH_UNACKNOWLEDGED_BYTES_MAX: usize = 4 << 20;
-/// And this much in batches that are being built.
+/// And the most bytes in batches that are being built.
 const EACH_BUILDING_BYTES_MAX: usize = 1 << 20;
-/// How often a topic is given a partition again, while others change it, before that is an error.
+/// How often partitions are added to a topic while others change it, before that is an error.
 const GROWTHS_MAX: u32 = 10;
-/// How often the limits of all topics are looked at, while a record is larger than those known.
+/// How often the limits of all topics are read while a record is larger than the known limits.
 const LIMITS_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Run<'_> {
-    /// Makes the topic of a record the current one, and opens or makes it if need be.
+    /// Makes the record's topic the current one, and opens or creates it if necessary.
     ///
     /// # Errors
-    /// [`Kind::InvalidRecord`], [`Kind::UnknownTopic`] and [`Kind::MessageTooLarge`] are the record's;
-    /// all others end the run.
+    /// [`Kind::InvalidRecord`], [`Kind::UnknownTopic`] and [`Kind::MessageTooLarge`] concern the
+    /// record; all others end the run.
     pub(super) fn turn_to(
         &mut self,
         named: Option<&str>,
@@ -68,16 +68,16 @@ impl Run<'_> {
         self.grow(record)
     }
 
-    /// Whether topics that this run makes get the partitions that their records name.
+    /// Whether topics that this run creates get the partitions that their records name.
     fn grows(&self) -> bool {
         self.job.topic.is_none()
             && self.job.keep_partition
             && self.job.create == AutoCreate::WithOne
     }
 
-    /// Gives the current topic the partition of a record, if this run has created the topic: an archive
-    /// of many topics does not say beforehand how many partitions each of them has. A topic that
-    /// another process created, also one of the same name that came later, keeps its layout.
+    /// Adds a record's partition to the current topic, if this run created the topic: an archive of
+    /// many topics does not say at its beginning how many partitions each has. A topic that another
+    /// process created, also a later one of the same name, keeps its partitions.
     fn grow(&mut self, record: &ProducerRecord<'_>) -> Result<()> {
         let Some(partition) = record.partition.filter(|p| *p < PARTITIONS_MAX) else {
             return Ok(());
@@ -89,17 +89,17 @@ impl Run<'_> {
             if partition < 0 || (partition as usize) < has || !self.made.contains(&topic_id) {
                 return Ok(());
             }
-            // As it is now: the producer may not have looked since it was deleted.
+            // Reads the present state: the producer may not have noticed a deletion.
             let now = topics::read_if_there(&self.store, &open.name)?;
             let Some((known, _)) = now.filter(|(meta, _)| meta.topic_id == topic_id) else {
                 return Ok(());
             };
-            // Nothing is added for a record that is refused then.
+            // A record that would be refused adds no partition.
             let timestamp = record.timestamp.unwrap_or_default();
             check_for_new_topic(&open.name, self.job.delivery.compression, record, timestamp)?;
             let admin = Admin::new(&self.store, self.job.delivery.timeout);
             match admin.add_partitions_to(&known, partition + 1) {
-                // Another process was quicker, or changes the topic at the same time: look again.
+                // Another process changed the topic first or at the same time: try again.
                 Err(e) if matches!(e.kind(), Kind::Usage | Kind::TopicExists | Kind::Busy) => {}
                 added => drop(added?),
             }
@@ -108,7 +108,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Opens a topic that is there.
+    /// Opens an existing topic.
     pub(super) fn open(&mut self, name: &TopicName) -> Result<()> {
         if let Some(surplus) = self.topics.take_surplus() {
             self.close(surplus)?;
@@ -134,8 +134,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether a topic that is made now takes the record that it is made for, and in a copy those that
-    /// follow. `named`: the topic that the record is from.
+    /// Checks that a new topic can take the record that it is created for and, in a copy, the
+    /// records after it. `named`: the topic that the record comes from.
     fn check_new(
         &self,
         name: &TopicName,
@@ -167,7 +167,7 @@ impl Run<'_> {
             && let Some((from, known)) = self.origin_of(name, named)
             && known > partitions
         {
-            // Else the copy ended at the first record of another partition, half of it done.
+            // Otherwise the copy would stop half done, at the first record of another partition.
             let has = format!(
                 "and {from}, where the record is from, has {}",
                 count_of(known)
@@ -181,7 +181,7 @@ impl Run<'_> {
         check_for_new_topic(name, self.job.delivery.compression, record, timestamp)
     }
 
-    /// The other topic of this store that a record says it is from, and its partitions.
+    /// The other topic of this store that a record says it comes from, and its partitions.
     fn origin_of(&self, name: &TopicName, named: Option<&str>) -> Option<(TopicName, PartitionId)> {
         let from = TopicName::new(named?).ok().filter(|from| from != name)?;
         let (meta, _) = topics::read_if_there(&self.store, &from).ok()??;
@@ -189,7 +189,7 @@ impl Run<'_> {
         Some((from, known))
     }
 
-    /// How a missing topic is made for a record that names this partition.
+    /// How to create a missing topic for a record that names this partition.
     fn make_for(&self, name: &TopicName, partition: PartitionId, named: Option<&str>) -> String {
         match self.origin_of(name, named) {
             Some((from, known)) if known > partition => {
@@ -208,7 +208,7 @@ impl Run<'_> {
         }
     }
 
-    /// A record whose own partition its topic does not have says how to get one.
+    /// Adds advice to the error for a record whose partition the topic does not have.
     pub(super) fn with_partitions(
         &self,
         e: Error,
@@ -236,7 +236,7 @@ impl Run<'_> {
         e.cure(format!("it has {}; add some, {due}", count_of(has)))
     }
 
-    /// Makes a missing topic, and says so.
+    /// Creates a missing topic, and notes it.
     pub(super) fn make(&mut self, name: &TopicName) -> Result<()> {
         let Some(partitions) = self.job.create.partitions() else {
             return Ok(());
@@ -264,7 +264,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Most bytes of a batch as stored, by the current topic, else by what a new one would have.
+    /// The most bytes of a stored batch in the current topic, else in a new one.
     pub(super) fn message_bytes_max(&self) -> usize {
         match self.topics.get() {
             Some(open) => open.producer.message_bytes_max(),
@@ -272,8 +272,8 @@ impl Run<'_> {
         }
     }
 
-    /// Most bytes of input that a record may take, by what its topic allows now; `pending` bytes of
-    /// one are there. Where the topic is not known before the record is, by what any topic allows.
+    /// The most bytes of input that a record may take under its topic's present limit; `pending`
+    /// bytes of it are read. Before the topic is known, the largest limit of any topic counts.
     pub(super) fn input_bytes_max(&mut self, pending: usize) -> usize {
         let ours = self.job.delivery.compression;
         let (most, compression) = match (&self.job.topic, self.topics.get()) {
@@ -289,7 +289,7 @@ impl Run<'_> {
                 (self.each_bytes_max, ours)
             }
         };
-        // A record over the topic's limit may fit once it is compressed.
+        // A record above the topic's limit may fit once it is compressed.
         self.input_bytes(if compression == Compression::None {
             most
         } else {
@@ -298,7 +298,7 @@ impl Run<'_> {
     }
 
     fn input_bytes(&self, most: usize) -> usize {
-        // JSON escapes a byte as six.
+        // JSON escapes one byte with up to six.
         let bytes = match self.job.input.format {
             InputFormat::Json | InputFormat::Kcat => most.saturating_mul(6),
             _ => most,
@@ -306,7 +306,7 @@ impl Run<'_> {
         bytes.saturating_add(65_536)
     }
 
-    /// What the topic allows that allows most.
+    /// The largest limit of any topic.
     fn refresh_limits(&mut self) {
         let now = self.env.monotonic();
         if self
@@ -316,7 +316,7 @@ impl Run<'_> {
             return;
         }
         self.limits_seen = Some(now);
-        // What cannot be read limits nothing: a record for it is told of when its turn comes.
+        // A topic that cannot be read sets no limit: its own records report the failure.
         let names = topics::list(&self.store).unwrap_or_default();
         let open = names
             .iter()
@@ -332,9 +332,9 @@ impl Run<'_> {
         self.each_bytes_max = limits.fold(self.each_bytes_max, usize::max);
     }
 
-    /// What to do about a record that is larger than its topic allows, or that is none.
+    /// Advice for a record that is larger than its topic allows, or that is no record at all.
     pub(super) fn raise_or_check(&self, most: usize) -> String {
-        // Where nobody knows yet how large it is, a round limit above this one shows how.
+        // The record's size is unknown, so the advice names a round limit above the present one.
         let round = most.saturating_mul(2).next_power_of_two();
         let whole = self
             .source_bytes
@@ -362,8 +362,8 @@ impl Run<'_> {
         }
     }
 
-    /// Looks at the topic files again. With --each-topic, a topic that is gone and of which nothing
-    /// is under way is forgotten: the next record that names it makes it, or is refused.
+    /// Reads the topic files again. With --each-topic, a deleted topic without records under way is
+    /// forgotten: the next record that names it creates it, or is refused.
     pub(super) fn refresh_partitions(&mut self) -> Result<()> {
         for open in self.topics.iter_mut() {
             match open.producer.refresh_partitions() {
@@ -383,7 +383,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What a record is called whose topic is to be told.
+    /// The prefix of a message that has to name the topic.
     pub(super) fn of_topic(&self, name: &TopicName) -> String {
         match self.job.topic {
             Some(_) => String::new(),

@@ -1,4 +1,4 @@
-//! Records of any form, cut out of the input by a parser.
+//! Feeds records of any format, cut out of the input by a parser.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::record::Header;
 
 impl Run<'_> {
-    /// A record over what the input may take says what to do about it for this topic.
+    /// Adds advice, for this topic, to the error for a record above the input limit.
     fn with_limit(&self, e: Error) -> Error {
         if e.kind() != Kind::MessageTooLarge {
             return e;
@@ -23,16 +23,16 @@ impl Run<'_> {
         e.cure(cure)
     }
 
-    /// Records of any form.
+    /// Feeds records of any format.
     pub(super) fn feed_parsed(&mut self, input: &mut Input) -> Result<()> {
         let mut options = self.job.input.clone();
         options.record_bytes_max = self.input_bytes_max(0);
         let mut parser = RecordParser::new(options)?;
-        // Up to `filled` it is input; what is behind that was zeroed once, not for each read.
+        // Up to `filled` it is input; the rest was zeroed once, not for each read.
         let mut buf: Vec<u8> = vec![0; READ_BYTES];
         let (mut start, mut filled, mut eof) = (0, 0, false);
-        // A signal came, and what it ended is the last record; an idle input ended one, which has
-        // lingered by that.
+        // `stop`: a signal came, and the record that it completes is the last one. `lingered`: the
+        // idle input completed a record, which has waited long enough by then.
         let (mut stop, mut lingered) = (false, false);
         loop {
             if self.env.stopping() && !stop {
@@ -91,7 +91,7 @@ impl Run<'_> {
                     let idle = parser.holds_record().then_some(self.job.record_idle);
                     match self.ready(input, idle)? {
                         Awaited::Input => {}
-                        // Lines that were read whole are a record, if nothing comes any more.
+                        // Complete lines are a record if no more input comes.
                         Awaited::Stop if !parser.holds_record() => return Ok(()),
                         awaited => {
                             parser.end_record();
@@ -181,7 +181,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whether the delivery to the current topic has failed.
+    /// Whether delivery to the current topic has failed.
     fn has_failed(&self) -> bool {
         self.topics
             .get()

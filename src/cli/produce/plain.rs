@@ -1,4 +1,4 @@
-//! Records that are lines, and nothing else: as fast as they come.
+//! Feeds records that are plain lines, as fast as they come.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::types::{Compression, Timestamp};
 
 impl Run<'_> {
-    /// Whether records are lines and nothing else is to be done to them.
+    /// Whether records are plain lines and need no further processing.
     pub(super) fn is_plain(&self) -> bool {
         let job = &self.job;
         let lines = matches!(&job.input.format, InputFormat::Lines(delimiter) if delimiter.bytes().len() == 1);
@@ -29,7 +29,7 @@ impl Run<'_> {
             && !self.echoes.is_wanted()
     }
 
-    /// Lines, as fast as they come.
+    /// Feeds lines, as fast as they come.
     pub(super) fn feed_plain(&mut self, input: &mut Input) -> Result<()> {
         let delimiter = match &self.job.input.format {
             InputFormat::Lines(delimiter) => delimiter.bytes().first().copied().unwrap_or(b'\n'),
@@ -43,7 +43,7 @@ impl Run<'_> {
                 return Ok(());
             }
             if filled == buf.len() {
-                // One record fills all of it. The topic may allow more by now.
+                // One record fills the whole buffer. The topic's limit may be higher by now.
                 self.refresh_partitions()?;
                 let most = self.message_bytes_max();
                 if buf.len() > most {
@@ -102,7 +102,7 @@ impl Run<'_> {
         }
     }
 
-    /// Records follow, the first of which begins at `line`: their topic is there from now on.
+    /// Before the records from `line` on: makes sure that their topic exists.
     fn begin(&mut self, now: Timestamp, value: &[u8], line: u64) -> Result<()> {
         let record = ProducerRecord {
             timestamp: Some(now),

@@ -1,4 +1,4 @@
-//! `mq-produce` at work: from inputs to acknowledged records.
+//! Runs `mq-produce`: from inputs to acknowledged records.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,17 +17,18 @@ use crate::client::topics::{self, TopicConfigs};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Timestamp, Uuid};
 
-/// Bytes of input read at a time.
+/// Bytes of one read of the input.
 pub(super) const READ_BYTES: usize = 256 * 1024;
-/// How often a producer that waits for input looks whether its topic is still there.
+/// How often a producer that waits for input checks that its topic still exists.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// How long acknowledgements are waited for before the input is looked at again.
+/// How long to wait for acknowledgements before checking the input again.
 const ECHO_TIMEOUT: Duration = Duration::from_millis(2);
 
 /// Runs the job.
 ///
 /// # Errors
-/// What ended it, with how many records are acknowledged and the first line that is not.
+/// The run ended with this error, which gives the number of acknowledged records and the first line
+/// that is not acknowledged.
 pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
     let store = env.open_or_create_store()?;
     let is_there = match &job.topic {
@@ -68,33 +69,32 @@ pub(super) struct Run<'e> {
     pub(super) job: Job,
     pub(super) store: Arc<StoreDir>,
     pub(super) topics: OpenTopics,
-    /// Topics that this run has created, where they get the partitions that records name.
+    /// Topics that this run created, if they get the partitions that records name.
     pub(super) made: BTreeSet<Uuid>,
     pub(super) waits: Arc<Waits>,
     pub(super) echoes: Echoes,
     /// The number of the current source.
     pub(super) source: usize,
-    /// Where the next record begins in the current source; counted from 1.
+    /// The line where the next record of the current source begins; counted from 1.
     pub(super) line: u64,
-    /// How long the current source is, if it is a file.
+    /// The length of the current source, if it is a file.
     pub(super) source_bytes: Option<usize>,
-    /// Most bytes of a batch, by the topic that allows most, as far as it was looked at; and when all
-    /// were.
+    /// The largest limit of any topic, as far as it is known, and when all topics were last read.
     pub(super) each_bytes_max: usize,
     pub(super) limits_seen: Option<Duration>,
-    /// Records that were passed over, and what was wrong with the first.
+    /// The number of skipped records, and what was wrong with the first.
     pub(super) skipped: Option<(u64, String)>,
-    /// Records that are acknowledged, of topics that are closed.
+    /// The number of acknowledged records in closed topics.
     pub(super) acknowledged: u64,
     pub(super) failures: Vec<Failed>,
 }
 
-/// What a wait for input ended with.
+/// Why a wait for input ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// A read will not block.
     Input,
-    /// Nothing came for as long as was to be waited.
+    /// Timeout: no input came.
     Nothing,
     /// A signal asks to stop.
     Stop,
@@ -126,7 +126,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A record that cannot be taken: the end, or counted.
+    /// Handles a record that cannot be taken: ends the run, or counts the record.
     pub(super) fn bad(&mut self, e: Error) -> Result<()> {
         if !self.job.skip_bad {
             return Err(e);
@@ -147,7 +147,7 @@ impl Run<'_> {
         }
     }
 
-    /// A place, for messages.
+    /// A place in the input, for messages.
     pub(super) fn place(&self, place: Place) -> String {
         let source = self.job.sources.get(place.source).map(Source::name);
         format!("line {} of {}", place.line, source.unwrap_or_default())
@@ -161,8 +161,8 @@ impl Run<'_> {
         self.env.now_ms()
     }
 
-    /// Waits until input can be read; with `idle` for so long at most. Meanwhile what was sent is
-    /// handed on, and echoed.
+    /// Waits until input can be read, for `idle` at most. Meanwhile, hands on the sent records, and
+    /// echoes those that are acknowledged.
     pub(super) fn ready(&mut self, input: &Input, idle: Option<Duration>) -> Result<Awaited> {
         let error = |e| Error::io("wait for", input.name(), e);
         let begun = idle.map(|_| self.env.monotonic()).unwrap_or_default();
@@ -198,7 +198,7 @@ impl Run<'_> {
         }
     }
 
-    /// Takes acknowledgements; waits up to `timeout` for the one that is to be echoed next.
+    /// Takes acknowledgements; waits up to `timeout` for that of the next record to echo.
     pub(super) fn take_receipts(&mut self, timeout: Duration) -> Result<()> {
         let next = self.echoes.next_opening();
         let mut failed = false;
@@ -221,7 +221,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Says once that nobody reads the echo any more.
+    /// Notes, once, that the echo has no reader any more.
     pub(super) fn notify_lost_reader(&mut self) {
         if self.echoes.has_lost_reader() {
             self.env.note(

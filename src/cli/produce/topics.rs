@@ -1,4 +1,4 @@
-//! The topics that are open for sending: one, or with --each-topic those that records named last.
+//! The topics that are open for sending: one, or with --each-topic the most recently used.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::client::UntimedProducer;
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicName;
 
-/// Most topics that are open at once. Each has threads and memory of its own.
+/// The most topics that are open at once. Each has threads and memory of its own.
 pub const OPEN_MAX: usize = 32;
 
 /// A topic that is open for sending.
@@ -18,14 +18,15 @@ pub struct OpenTopic {
     pub name: Arc<TopicName>,
     /// Its producer.
     pub producer: UntimedProducer,
-    /// Where its records came from.
+    /// The lines of its records.
     pub lines: Lines,
-    /// Tells it from other topics, and from itself before it was closed.
+    /// Distinguishes this opening from those of other topics, and from earlier ones of the same
+    /// topic.
     pub opening: u64,
     used: u64,
 }
 
-/// Those that are open; records go to the current one.
+/// The open topics; records go to the current one.
 #[derive(Debug, Default)]
 pub struct OpenTopics {
     open: Vec<OpenTopic>,
@@ -40,7 +41,7 @@ impl OpenTopics {
     /// The current topic.
     ///
     /// # Errors
-    /// If none is open: one is opened before a record is sent.
+    /// No topic is open: the caller opens one before it sends a record.
     #[inline]
     pub fn current(&mut self) -> Result<&mut OpenTopic> {
         self.open
@@ -53,12 +54,12 @@ impl OpenTopics {
         self.open.get(self.current)
     }
 
-    /// All that are open.
+    /// All open topics.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut OpenTopic> {
         self.open.iter_mut()
     }
 
-    /// All that are open.
+    /// All open topics.
     pub fn iter(&self) -> impl Iterator<Item = &OpenTopic> {
         self.open.iter()
     }
@@ -80,7 +81,7 @@ impl OpenTopics {
         true
     }
 
-    /// Enters a topic, which is the current one from now on.
+    /// Adds a topic, which becomes the current one.
     pub fn enter(&mut self, name: Arc<TopicName>, producer: UntimedProducer) {
         self.turn += 1;
         self.current = self.open.len();
@@ -93,7 +94,8 @@ impl OpenTopics {
         });
     }
 
-    /// The topic that was used least recently, to be closed, if no other has room.
+    /// Removes the least recently used topic, for the caller to close, if there is no room for
+    /// another.
     pub fn take_surplus(&mut self) -> Option<OpenTopic> {
         if self.open.len() < OPEN_MAX {
             return None;
@@ -103,7 +105,7 @@ impl OpenTopics {
         Some(self.take_at(at))
     }
 
-    /// A topic of which nothing is under way and that meets this, to be closed.
+    /// Removes a topic without records under way that meets the condition, for the caller to close.
     pub fn take_idle(&mut self, is_met: impl Fn(&mut OpenTopic) -> bool) -> Option<OpenTopic> {
         let at = self.open.iter_mut().position(|open| {
             open.producer.first_unacknowledged() == open.producer.sent() && is_met(open)
@@ -111,7 +113,7 @@ impl OpenTopics {
         Some(self.take_at(at))
     }
 
-    /// Any of them, to be closed.
+    /// Removes any topic, for the caller to close.
     pub fn take(&mut self) -> Option<OpenTopic> {
         let last = self.open.len().checked_sub(1)?;
         Some(self.take_at(last))
@@ -120,20 +122,20 @@ impl OpenTopics {
     fn take_at(&mut self, at: usize) -> OpenTopic {
         let taken = self.open.swap_remove(at);
         self.sent += taken.producer.sent();
-        // A topic is turned to before a record is sent.
+        // The caller chooses a topic before it sends a record.
         self.current = self.open.len();
         taken
     }
 
-    /// How many records were sent.
+    /// The number of sent records.
     pub fn sent(&self) -> u64 {
         self.sent + self.iter().map(|open| open.producer.sent()).sum::<u64>()
     }
 
-    /// Hands on what is being built.
+    /// Hands on the batches that are being built.
     ///
     /// # Errors
-    /// As [`UntimedProducer::hand_on`]; the others are handed on all the same.
+    /// As [`UntimedProducer::hand_on`]; the other topics' batches are handed on anyway.
     pub fn hand_on(&mut self) -> Result<()> {
         let handed = self.iter_mut().map(|open| open.producer.hand_on());
         handed.fold(Ok(()), Result::and)

@@ -249,7 +249,7 @@ enum Repair {
     Truncate,
 }
 
-/// Consent, where there is something to consent to.
+/// Consent to a repair.
 #[derive(Debug, clap::Args)]
 struct RepairConsentArgs {
     /// Print what a repair would do, change nothing
@@ -275,7 +275,7 @@ impl Tool for Args {
 }
 
 impl Args {
-    /// What is asked for, typed; everything that can be checked without the store is.
+    /// Makes the job, and checks everything that can be checked without the store.
     fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
         match self.command {
             Command::Create(args) => create(args).map(Job::Create),
@@ -350,7 +350,7 @@ fn dump(args: DumpArgs) -> Result<Dump> {
     Ok(Dump { what, output })
 }
 
-/// Whether this names a file rather than a topic: it has a `/`, or it is named as segments are.
+/// Whether this names a file rather than a topic: it contains a `/`, or is a segment's name.
 fn is_file(text: &str) -> bool {
     let is_segment = |stem: &str| stem.len() == 20 && stem.bytes().all(|b| b.is_ascii_digit());
     (text.contains('/') || text.strip_suffix(".log").is_some_and(is_segment))
@@ -378,7 +378,7 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
 fn point(text: &str, now: &Now) -> Result<Point> {
     match parse_point(text, now)? {
         Point::Stored => Err(usage(
-            "'stored' is where a group left off, and a topic has none of its own",
+            "'stored' is a group's committed offset, and a topic has none",
             "use start, end, N, +N, -N or @TIME; see 'mq-groups describe' for groups",
         )),
         point => Ok(point),

@@ -57,10 +57,10 @@ Examples:
   mq-topics create orders --assign 0:1,1:2,2:0
   mq-topics create copy --like orders --if-not-exists";
 
-/// Most replicas of a partition, as in Kafka (a 16-bit number).
+/// The most replicas of a partition, as in Kafka (a 16-bit number).
 const REPLICAS_MAX: usize = i16::MAX as usize;
 
-/// What is asked for, typed.
+/// Makes the job.
 ///
 /// # Errors
 /// [`crate::error::Kind::Usage`], [`crate::error::Kind::InvalidConfig`].

@@ -4,10 +4,10 @@ use crate::cli::common::usage;
 use crate::error::Result;
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
-/// A config as people write it.
+/// A typical config, for messages.
 pub(crate) const CONFIG_EXAMPLE: &str = "segment.bytes=104857600";
 
-/// `--dry-run` of what needs no consent.
+/// `--dry-run` of commands that need no consent.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
     /// Print the plan, change nothing

@@ -58,7 +58,7 @@ fn create() {
         panic!("create")
     };
     assert_eq!(create.assignment, Some(vec![vec![2, 0], vec![0, 1]]));
-    // What the other topic says may complete it: checked when that is known.
+    // The other topic's configs may complete these: they are checked together later.
     assert!(matches!(good("create b --like a -c flush.ms=5"), Job::Create(c) if c.like.is_some()));
 }
 

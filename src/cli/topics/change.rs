@@ -11,7 +11,7 @@ use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
 
-/// What a plan says.
+/// The columns of a plan.
 const PLAN: [Column; 3] = [
     Column::text("topic"),
     Column::text("change"),
@@ -38,14 +38,14 @@ fn partitions_text(partitions: i32) -> String {
     }
 }
 
-/// Makes topics.
+/// Creates topics.
 pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
     if !job.dry_run
         && job.like.is_none()
         && let Err(e) = check_without_brokers(&wanted_replicas(&job, 1, 1))
         && !env.is_store_there()?
     {
-        // A refusal makes no store.
+        // If the topics are refused, no store is created.
         return Err(e);
     }
     let store = if job.dry_run || job.like.is_some() {
@@ -145,7 +145,7 @@ fn replicas_text(replicas: &NewReplicas) -> String {
     text
 }
 
-/// What is asked for; what is not said is as given.
+/// The requested replicas; `partitions` and `factor` are the defaults.
 fn wanted_replicas(job: &Create, partitions: PartitionId, factor: usize) -> NewReplicas {
     match &job.assignment {
         Some(assignment) => NewReplicas::Assigned(assignment.clone()),
@@ -156,7 +156,7 @@ fn wanted_replicas(job: &Create, partitions: PartitionId, factor: usize) -> NewR
     }
 }
 
-/// A store that is not there yet will have the embedded broker alone.
+/// Checks the replicas for a store that does not exist yet: it will have the embedded broker only.
 fn check_without_brokers(replicas: &NewReplicas) -> Result<()> {
     if let NewReplicas::Assigned(assignment) = replicas
         && let Some(id) = assignment
@@ -215,7 +215,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-/// What would change, as rows; an error where that would be refused.
+/// The changes, as rows, or the error that would refuse them.
 fn plan_of(admin: &Admin, meta: &TopicMeta, job: &Alter) -> Result<Vec<[String; 3]>> {
     let name = &meta.name;
     let mut explicit = meta.explicit.clone();

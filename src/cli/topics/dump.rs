@@ -17,10 +17,10 @@ use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
 use crate::types::TopicPartition;
 
-/// Most bytes of a batch that are read to check it.
+/// The largest batch that is read to check it.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
 
-/// What can be dumped by its path.
+/// Advice for a path that is not a segment file.
 const SEGMENT_FILES: &str = "name a segment file, such as orders-0/00000000000000000000.log";
 
 const COLUMNS: [Column; 14] = [
@@ -40,7 +40,7 @@ const COLUMNS: [Column; 14] = [
     Column::text("crc_ok").short("crc"),
 ];
 
-/// Dumps.
+/// Prints the batches.
 pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
     let mut dump = Dump {
         stdout: env.stdout(),
@@ -97,7 +97,7 @@ struct Dump {
 }
 
 impl Dump {
-    /// The partitions of one topic that are meant.
+    /// The selected partitions of one topic.
     fn topic(&mut self, store: &Arc<StoreDir>, chosen: &Chosen) -> Result<()> {
         let topic = TopicHandle::open(store, &chosen.topic)?;
         for partition in chosen.partitions_of(topic.meta())? {
@@ -131,10 +131,10 @@ impl Dump {
         let len = file.len().map_err(|e| Error::io("look at", &path, e))?;
         let end = end.unwrap_or(len).min(len);
         let mut position = 0;
-        // Nobody reads what else there is.
+        // Without a reader, the rest need not be printed.
         while position < end && !self.stdout.is_unread() {
             let Some(header) = self.header(&*file, &path, position, end)? else {
-                // What is undamaged behind it is shown, too.
+                // Undamaged batches after the damage are printed too.
                 let found = files::next_sound_batch(&*file, position + 1, end, -1)
                     .map_err(|e| Error::io("read", &path, e))?;
                 match found {
@@ -219,7 +219,7 @@ impl Dump {
                     path.display()
                 ),
             )
-            .cure("'mq-topics verify --deep' looks at a whole topic")
+            .cure("'mq-topics verify --deep' checks a whole topic")
         });
     }
 }

@@ -1,4 +1,4 @@
-//! What `mq-topics` was asked to do, typed.
+//! The options of one `mq-topics` run, typed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -35,19 +35,20 @@ pub enum Job {
 pub struct Create {
     /// The topics, each once, in the order given.
     pub names: Vec<TopicName>,
-    /// How many partitions; `None`: as `like`, else 1.
+    /// The number of partitions; `None`: as `like`, else 1.
     pub partitions: Option<PartitionId>,
-    /// How many replicas of each; `None`: as `like`, else 1.
+    /// The number of replicas of each partition; `None`: as `like`, else 1.
     pub replication_factor: Option<usize>,
-    /// The brokers of each partition, the preferred leader first; the two above agree with it.
+    /// The brokers of each partition, the preferred leader first; consistent with the two fields
+    /// above.
     pub assignment: Option<Vec<Vec<BrokerId>>>,
-    /// Configs that are set. Without `like` they are checked together; with it only their names.
+    /// Configs to set. Without `like` they were checked together; with it only their names.
     pub configs: BTreeMap<String, String>,
-    /// Partitions and configs are taken from this topic, where they are not given.
+    /// Partitions and configs come from this topic where they are not given.
     pub like: Option<TopicName>,
-    /// A topic that is there is no failure.
+    /// Whether an existing topic counts as success.
     pub if_not_exists: bool,
-    /// Only the plan is printed.
+    /// Whether only the plan is printed.
     pub dry_run: bool,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -56,9 +57,9 @@ pub struct Create {
 /// `mq-topics list`.
 #[derive(Debug)]
 pub struct List {
-    /// Which; nothing named: all.
+    /// The topics; empty: all.
     pub wanted: Selection,
-    /// With records and bytes.
+    /// Whether offsets and bytes are counted.
     pub sizes: bool,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -67,35 +68,36 @@ pub struct List {
 /// `mq-topics describe`.
 #[derive(Debug)]
 pub struct Describe {
-    /// Which; nothing named: all.
+    /// The topics and partitions; empty: all.
     pub wanted: Selection,
-    /// Which partitions of those.
+    /// Which of these partitions are shown.
     pub only: Only,
     /// How rows are printed.
     pub output: OutputOptions,
 }
 
-/// Which partitions `mq-topics describe` shows: all if neither is set, else what either selects.
+/// Which partitions `mq-topics describe` shows: all if neither is set, else those that either
+/// selects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Only {
-    /// Those with a replica that is not in sync.
+    /// Partitions with a replica that is not in sync.
     pub under_replicated: bool,
-    /// Those that nobody can use.
+    /// Partitions that cannot be used.
     pub offline: bool,
 }
 
-/// `mq-topics alter`. At least one of the three is there.
+/// `mq-topics alter`. At least one of `set`, `unset` and `partitions` is given.
 #[derive(Debug)]
 pub struct Alter {
-    /// Which, whole.
+    /// The topics, without partitions.
     pub wanted: Selection,
-    /// Configs that are set; their names are checked.
+    /// Configs to set; their names were checked.
     pub set: BTreeMap<String, String>,
-    /// Configs that go back to their default; none of them is in `set`.
+    /// Configs to reset to their defaults; none of them is in `set`.
     pub unset: Vec<String>,
-    /// How many partitions in all.
+    /// The new number of partitions.
     pub partitions: Option<PartitionId>,
-    /// Only the plan is printed.
+    /// Whether only the plan is printed.
     pub dry_run: bool,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -104,11 +106,11 @@ pub struct Alter {
 /// `mq-topics delete`.
 #[derive(Debug)]
 pub struct Delete {
-    /// Which, whole.
+    /// The topics, without partitions.
     pub wanted: Selection,
-    /// What is not there is no failure.
+    /// Whether a missing topic counts as success.
     pub if_exists: bool,
-    /// Whether it is done.
+    /// Whether the deletion is done.
     pub consent: Consent,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -117,9 +119,9 @@ pub struct Delete {
 /// `mq-topics offsets`.
 #[derive(Debug)]
 pub struct Offsets {
-    /// Which.
+    /// The topics and partitions.
     pub wanted: Selection,
-    /// Where; never `stored`. `None`: log start and high watermark.
+    /// The point; never `stored`. `None`: log start and high watermark.
     pub at: Option<Point>,
     /// How rows are printed.
     pub output: OutputOptions,
@@ -137,18 +139,18 @@ pub struct Dump {
 /// What `mq-topics dump` reads.
 #[derive(Debug)]
 pub enum DumpWhat {
-    /// Logs of the store.
+    /// Logs of partitions in the store.
     Topics(Selection),
-    /// A segment, wherever it lies.
+    /// A segment file, at any path.
     File(PathBuf),
 }
 
 /// `mq-topics verify`.
 #[derive(Debug)]
 pub struct Verify {
-    /// Which; nothing named: all.
+    /// The topics and partitions; empty: all.
     pub wanted: Selection,
-    /// Every checksum and record, not only the structure.
+    /// Whether every checksum and record is checked, not only the structure.
     pub deep: bool,
     /// `--repair truncate`: whether damaged logs are cut.
     pub repair: Option<Consent>,

@@ -1,4 +1,4 @@
-//! `mq-topics`: topics made, listed, described, changed, verified, deleted.
+//! `mq-topics`: creates, lists, describes, changes, verifies and deletes topics.
 
 mod args;
 mod args_create;

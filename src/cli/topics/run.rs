@@ -1,4 +1,4 @@
-//! `mq-topics` at work.
+//! Runs `mq-topics`.
 
 use super::job::Job;
 use super::{change, dump, show, verify};
@@ -8,9 +8,10 @@ use crate::error::Result;
 /// Runs the job.
 ///
 /// # Errors
-/// What ended it.
+/// The run ended with this error.
 pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
-    // Replicas that were made for a topic, and are not yet its own, are removed before the end.
+    // Replicas that were created for a topic and do not belong to it yet are removed before the
+    // end.
     let makes_replicas = match &job {
         Job::Create(_) => true,
         Job::Alter(alter) => alter.partitions.is_some(),

@@ -68,8 +68,8 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&store, TIMEOUT);
     let names = admin.list()?;
     let mut failures = Failures::default();
-    // A filter that lets nothing through is no failure; a topic that is asked for and missing is one, as
-    // for ls.
+    // A filter that matches nothing is no failure; a named topic that is missing is one, as with
+    // ls.
     for text in job.wanted.unmatched(&names) {
         env.note(&format!("no topic matches '{}'", shown(text)));
     }
@@ -136,7 +136,7 @@ fn sized_row(admin: &Admin, name: &TopicName) -> Result<Vec<Cell>> {
     ])
 }
 
-/// Shows topics.
+/// Describes topics.
 pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let group = store.unix_group()?;
@@ -202,7 +202,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-/// The line above a topic's table; what does not fit beside its name is below it.
+/// The line above a topic's table; facts that do not fit beside the name go below it.
 fn headline(name: &TopicName, facts: &[String], width: Option<u16>) -> String {
     let one = format!("topic {name}  {}\n", facts.join("  "));
     if width.is_some_and(|width| one.len() > usize::from(width)) {
@@ -288,7 +288,7 @@ fn follower_json(follower: &FollowerDescription) -> Value {
     })
 }
 
-/// Shows the offsets of a point, or the edges of the logs.
+/// Prints the offsets of a point, or the edges of the logs.
 pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut failures = Failures::default();

@@ -35,8 +35,8 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&store, TIMEOUT);
     let all = job.wanted.is_empty();
     if all {
-        // A line that is not whole is what a killed process leaves, and counts for nothing; group.json
-        // is made anew: worth a look, but no damage to data.
+        // An incomplete line is what a killed process leaves, and is ignored; group.json is written
+        // again when the group changes. Both are worth a note, but no data is damaged.
         for note in groups::findings(&store)? {
             env.warn(&note);
         }
@@ -44,7 +44,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let mut failures = Failures::default();
     let (chosen, unmatched) = job.wanted.resolve_or_all(|| admin.list())?;
     failures.notify_all(env, &unmatched);
-    // Of a topic that is named, and of all when none is.
+    // A partition of a named topic, or of any topic if none was named.
     let is_meant = |tp: &TopicPartition| {
         let named = chosen.iter().find(|one| one.topic == tp.topic);
         all || named.is_some_and(|one| one.has(tp.partition))
@@ -56,7 +56,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         .collect();
     let mut observed = Vec::new();
     let mut unseen = Vec::new();
-    // Brokers whose log directory cannot be used, and how many replicas that is.
+    // Brokers whose log directory cannot be used, and how many replicas each has there.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
     for chosen in &chosen {
@@ -73,7 +73,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         };
         for partition in meta.partitions.iter().filter(|p| chosen.has(p.partition)) {
             let tp = TopicPartition::new(name.clone(), partition.partition);
-            // A repair needs to know every damage.
+            // A repair needs to know all of the damage.
             let deep = job.deep || job.repair.is_some();
             for replica in &partition.replicas {
                 let broker = replica.broker;
@@ -108,7 +108,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     rows.finish()?;
     for (broker, (e, count)) in unusable {
         let replicas = if count == 1 { "replica" } else { "replicas" };
-        let place = format!("broker {broker}: {count} {replicas} could not be looked at");
+        let place = format!("broker {broker}: {count} {replicas} could not be checked");
         failures.notify(env, &e.at(place));
     }
     for stray in &strays {
@@ -184,7 +184,7 @@ fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<(
     Ok(())
 }
 
-/// A follower's replica is named with its broker.
+/// The name of a replica in messages: that of a follower includes its broker.
 fn name_of(verified: &Verified) -> String {
     if verified.follows {
         format!("{} on broker {}", verified.tp, verified.broker)
@@ -222,7 +222,7 @@ fn enter_stray(rows: &mut Listing<BufWriter<Stdout>>, stray: &Stray) -> Result<(
     ])
 }
 
-/// Those that may be repaired, and why others may not.
+/// The replicas that can be repaired, and why the others cannot.
 fn split<'a>(
     damaged: Vec<&'a Verified>,
     observed: &[&Verified],
@@ -237,7 +237,7 @@ fn split<'a>(
     (may, refused)
 }
 
-/// Where a repair kept what it cut.
+/// Where a repair kept the bytes that it cut.
 fn kept_in(store: &StoreDir, repaired: &TopicPartition, env: &Env) -> String {
     let mut kept = Vec::new();
     for (tp, cut) in store.take_cuts() {
@@ -258,7 +258,7 @@ fn kept_in(store: &StoreDir, repaired: &TopicPartition, env: &Env) -> String {
     format!("; to see the batches of the cut part{more}: mq-topics dump --file {word}")
 }
 
-/// What the repair of a leader's replica comes to. `unseen`: replicas that could not be looked at.
+/// The plan for repairing a leader's replica. `unseen`: replicas that could not be verified.
 fn plan_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String {
     format!("{} {}\n", verified.tp, what_of(verified, unseen))
 }
@@ -292,14 +292,14 @@ fn what_of(verified: &Verified, unseen: &[(TopicPartition, BrokerId)]) -> String
     if verified.may_lose() {
         for (_, broker) in unseen.iter().filter(|(tp, _)| *tp == verified.tp) {
             what.push_str(&format!(
-                "; broker {broker}, whose replica could not be looked at, loses what it has beyond that"
+                "; broker {broker}, whose replica could not be checked, loses its records beyond that"
             ));
         }
     }
     what
 }
 
-/// What is wrong with these: data, or only that they are offline.
+/// The kind and the words of the problem: damaged data, or only replicas that are offline.
 fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
     let mut findings = damaged.iter().flat_map(|verified| &verified.findings);
     if findings.any(|finding| finding.data) {
@@ -317,7 +317,7 @@ fn repair(
     env: &mut Env,
 ) -> Result<()> {
     if damaged.is_empty() {
-        // Of what could not be looked at, nobody knows.
+        // The state of replicas that could not be verified is unknown.
         if matches!(failures.outcome(), Outcome::Done) {
             env.note("nothing needs a repair");
         }
@@ -334,7 +334,7 @@ fn repair(
         }
         plan.push_str(&plan_of(verified, unseen));
     }
-    // Who said yes beforehand is told what was done, in the same words.
+    // With consent given in advance, only the result is reported, in the same words.
     if consent != Consent::Given {
         for line in plan.lines() {
             env.say(line);
@@ -346,7 +346,7 @@ fn repair(
         .collect::<Vec<_>>()
         .join(", ");
     if !consent.proceed(env, &format!("repair {names} this way?"))? {
-        // It is as damaged as before.
+        // The replica is still damaged.
         let (kind, what) = damage(damaged);
         let cure = "run it without --dry-run to do this";
         failures.notify(
@@ -373,7 +373,7 @@ fn repair(
                 };
                 let tp = &verified.tp;
                 let text = format!("{tp} {done}{}", kept_in(store, tp, env));
-                // It says what became of data that is cut.
+                // The text says where the cut data is kept.
                 env.say(&text);
             }
             Err(e) => failures.notify(env, &e),

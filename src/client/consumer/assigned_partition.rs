@@ -1,4 +1,4 @@
-//! One partition that is read.
+//! One partition that a consumer reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::store::brokers::failure_reports;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{Offset, TopicPartition};
 
-/// How long a leader may take to come back, or another to come, where one cannot be read.
+/// How long to wait for a leader that cannot be read to return, or for another leader.
 const FAILED_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -20,21 +20,21 @@ pub(crate) struct AssignedPartition {
     pub tp: TopicPartition,
     pub position: Offset,
     pub until: Option<Offset>,
-    /// Passed over, until that is taken back.
+    /// Not read until it is resumed.
     pub is_paused: bool,
     pub watch: Option<WatchId>,
-    /// Since when it cannot be read.
+    /// Since when it has been unreadable.
     pub failed_since: Option<Duration>,
     reading: Reading,
-    /// Closed with nothing to read, and its watch stood before that was looked for: there is nothing
-    /// until the watch tells of something.
+    /// Closed without unread records, and the watch was set up before that was checked: it has no
+    /// records until the watch reports a change.
     quiet: bool,
 }
 
 #[derive(Debug)]
 enum Reading {
     Open(Box<PartitionReader>),
-    /// Closed, for there are more partitions than descriptors.
+    /// Closed, since there are more partitions than descriptors.
     Closed(TopicHandle),
 }
 
@@ -52,7 +52,7 @@ impl AssignedPartition {
         }
     }
 
-    /// Where it is read next.
+    /// Its next position.
     pub(crate) fn place(&self) -> Position {
         Position {
             offset: self.position,
@@ -65,12 +65,12 @@ impl AssignedPartition {
         self.until.is_some_and(|until| self.position >= until)
     }
 
-    /// Whether nobody needs to look.
+    /// Whether a check for records is needless.
     pub(crate) fn is_quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Something may be there.
+    /// It may have records.
     pub(crate) fn stir(&mut self) {
         self.quiet = false;
     }
@@ -87,7 +87,7 @@ impl AssignedPartition {
         matches!(self.reading, Reading::Open(_))
     }
 
-    /// The topic, as of the last look.
+    /// The topic, as last read.
     pub(crate) fn topic(&self) -> &TopicHandle {
         match &self.reading {
             Reading::Open(reader) => reader.topic(),
@@ -95,7 +95,7 @@ impl AssignedPartition {
         }
     }
 
-    /// Closes the reader; whether it was open. `empty`: it has just been read, and there was nothing.
+    /// Closes the reader; returns whether it was open. `empty`: the last read found no records.
     pub(crate) fn close(&mut self, empty: bool) -> bool {
         let Reading::Open(reader) = &self.reading else {
             return false;
@@ -105,10 +105,10 @@ impl AssignedPartition {
         true
     }
 
-    /// Opens the reader anew; the replica may be another than before.
+    /// Opens the reader again; the replica may be another one than before.
     ///
     /// # Errors
-    /// [`Kind::UnknownTopic`] if the topic is gone, or another of that name; as
+    /// [`Kind::UnknownTopic`] if the topic was deleted or created again; as
     /// [`PartitionReader::open`].
     pub(crate) fn open(&mut self, chooser: &Chooser) -> Result<()> {
         if let Reading::Closed(topic) = &self.reading {
@@ -125,14 +125,14 @@ impl AssignedPartition {
         Ok(())
     }
 
-    /// Whether the replica that is open is no longer in its place.
+    /// Whether the open replica was moved away or replaced.
     pub(crate) fn is_replaced(&mut self) -> bool {
         let reader = self.reader();
         reader.is_some_and(|reader| !reader.replica().in_place().unwrap_or(true))
     }
 
-    /// Whether to wait, after an error, until another replica leads: this one's directory is being
-    /// removed, perhaps. Not for ever: what is damaged on all of them is told.
+    /// Whether to wait, after an error, until another replica leads: this one's directory may be in
+    /// removal. The wait is bounded: damage on all replicas is reported in the end.
     pub(crate) fn waits_for_another(&mut self, store: &Arc<StoreDir>, error: &Error) -> bool {
         let passes = error.kind().is_of_one_replica();
         let partition = self.topic().partition(self.tp.partition);
@@ -141,9 +141,10 @@ impl AssignedPartition {
         }
         let now = store.clock().monotonic();
         let since = *self.failed_since.get_or_insert(now);
-        // A hint: without it the controller finds out more slowly.
+        // A hint: without it the controller notices the failure later.
         let _ = failure_reports::report(store, &self.tp);
-        // A log whose files are all there is damaged within: no leader moves for that.
+        // If all files of the log are there, the damage is inside it: leadership is not transferred
+        // for that.
         let is_within = error.kind() == Kind::Damaged
             && self
                 .reader()

@@ -1,4 +1,4 @@
-//! What was read of one partition at once.
+//! The result of one fetch from one partition.
 
 use std::ops::ControlFlow;
 
@@ -7,40 +7,40 @@ use crate::partition::LogEdges;
 use crate::record::{BatchView, Corrupt, Decompressor, Record};
 use crate::types::{Compression, LeaderEpoch, Offset, TimestampType, TopicPartition};
 
-/// Whole batches of one partition, checked; some records at the edges may lie outside
-/// `from..until`, and are skipped by [`Fetched::for_each`].
+/// Whole batches of one partition, checked. Records at the edges may lie outside `from..until`;
+/// [`Fetched::for_each`] skips them.
 #[derive(Debug)]
 pub struct Fetched {
     /// The partition.
     pub tp: TopicPartition,
-    /// The first offset that was asked for.
+    /// The first offset that was requested.
     pub from: Offset,
-    /// Offsets from here on were not asked for.
+    /// The offset after the last that was requested.
     pub until: Offset,
     /// The batches.
     pub bytes: Vec<u8>,
-    /// The log's edges when they were read.
+    /// The log's edges at the time of the fetch.
     pub edges: LogEdges,
-    /// Most bytes that each of them may decompress to, by their topic's config.
+    /// The most bytes that a batch may decompress to, by the topic's config.
     pub decompressed_len_max: usize,
 }
 
-/// What is known of a record besides itself: what its batch says, and its log.
+/// What is known of a record besides its own fields, from its batch and log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchInfo {
-    /// The epoch it was appended in.
+    /// The epoch in which it was appended.
     pub leader_epoch: LeaderEpoch,
     /// What its timestamp means.
     pub timestamp_type: TimestampType,
     /// The codec that it is stored with.
     pub compression: Compression,
-    /// The log's edges when it was fetched.
+    /// The log's edges at the time of the fetch.
     pub edges: LogEdges,
 }
 
 impl Fetched {
-    /// Gives each record to `f`, in order, until that breaks. Control batches are passed over. The
-    /// decompressor is allowed what the topic allows.
+    /// Calls `f` with each record, in order, until `f` breaks. Control batches are skipped. The
+    /// decompressor's bound is the topic's.
     ///
     /// # Errors
     /// [`Damaged`](crate::error::Kind::Damaged) for records that do not decode, though their checksum holds.

@@ -1,4 +1,4 @@
-//! One batch, appended: to a partition of one replica, or of several.
+//! Appends one batch, to a partition of one replica or of several.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,7 +18,7 @@ use crate::partition::{PartitionWriter, confirm};
 use crate::record::BatchBuilder;
 use crate::types::{Compression, PartitionId, TimestampType, TopicPartition};
 
-/// What one batch's append needs.
+/// What the append of one batch needs.
 pub(super) struct Appender<'a> {
     pub shared: &'a Arc<Shared>,
     pub appending: &'a mut Appending,
@@ -40,7 +40,7 @@ impl Appender<'_> {
                 entry.insert(shared.with_topic(&UNREADABLE, open)?)
             }
         };
-        // The codec is the topic's as it is now. Whatever goes wrong, the append tells.
+        // The codec is the topic's present one. An error here comes up in the append again.
         let _ = shared.with_topic(&UNREADABLE, || writer.observe());
         shared.ledger.saw_topic(writer.topic().meta().version);
         let batch = job
@@ -56,7 +56,7 @@ impl Appender<'_> {
         configs.compression.unwrap_or(self.shared.compression)
     }
 
-    /// Appends a batch, and sees to its acknowledgement. Its buffer goes to `builder`, or another.
+    /// Appends a batch and arranges its acknowledgement. Its buffer, or another, goes to `builder`.
     fn deliver(
         &mut self,
         writer: &mut PartitionWriter,
@@ -75,7 +75,7 @@ impl Appender<'_> {
         } else {
             shared.wait_for_rolls(partition);
         }
-        // After an error of the disk something of it may be there: only damage is passing.
+        // After a disk error a part of the batch may be on disk: only `Damaged` is retried.
         let appended = shared.with_topic(&[Kind::Damaged], || {
             if replicated {
                 self.appending.append(writer, &mut batch, &has_failed)
@@ -84,7 +84,7 @@ impl Appender<'_> {
             }
         });
         let appended = match appended {
-            // The topic allows less than when the batch was begun.
+            // The topic's limit is lower than when the batch was begun.
             Err(e) if e.kind() == Kind::MessageTooLarge && ticket.count() > 1 => {
                 let compression = self.compression(writer);
                 let [(head, count), (tail, _)] = halves(&batch, compression)?;
@@ -97,12 +97,13 @@ impl Appender<'_> {
         if waits_for_replicas {
             let len = batch.len();
             self.appending.keep(writer, batch, ticket, appended);
-            // The batch stays until it is acknowledged; the next one may be as long.
+            // The batch is kept until it is acknowledged; the next one may be as long.
             let spare = shared.replicated.take_spare();
             let buffer = spare
                 .unwrap_or_else(|| Vec::with_capacity(len.min(KEEP_BYTES_MAX).next_power_of_two()));
             builder.recycle(buffer);
-            // Syncs that are due but not waited for. Where each is, the waiting thread does it.
+            // Syncs that are due without a waiting caller. If a caller waits, the waiting thread
+            // syncs.
             let configs = writer.configs();
             if !configs.every_message() && is_sync_due(configs, &appended) {
                 hand_to_sync(shared, self.threads, appended, (partition, configs), None)?;
@@ -142,8 +143,8 @@ impl Appender<'_> {
     }
 }
 
-/// Whether an append is acknowledged after a sync only: by the topic file as it is now, which may
-/// have changed since the append. Where it cannot be looked at, the sync tells what is wrong.
+/// Whether an append is acknowledged only after a sync, by the present topic file, which may have
+/// changed since the append. If the topic file cannot be read, the sync reports the error.
 fn waits_for_sync(writer: &mut PartitionWriter) -> bool {
     writer.configs().every_message()
         || writer.observe().is_err()

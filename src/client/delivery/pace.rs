@@ -1,5 +1,5 @@
-//! When what nobody waits for is synced: `flush.ms` after its partition's last sync, by the topic file
-//! as it is now.
+//! When appends are synced that no caller waits for: `flush.ms` after their partition's last sync,
+//! by the present topic file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::store::{StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{PartitionId, TopicName};
 
-/// How often the topic file is looked at while something waits: it may ask for a sync earlier by now.
+/// How often the topic file is read while a sync is delayed: a change may require the sync earlier.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last sync of each partition, and how long the next one may wait.
@@ -32,7 +32,7 @@ impl Pace {
         }
     }
 
-    /// Looks at the topic file, if that is due.
+    /// Reads the topic file if `POLL_INTERVAL` has passed.
     pub fn observe(&mut self, now: Duration) {
         if now.saturating_sub(self.observed) < POLL_INTERVAL {
             return;
@@ -40,7 +40,7 @@ impl Pace {
         self.observed = now;
         let current = |topic: &TopicHandle| topic.is_current().unwrap_or(false);
         if !self.topic.as_ref().is_some_and(current) {
-            // Where it cannot be read, nothing is delayed: the sync tells what is wrong.
+            // While it cannot be read, no sync is delayed: the sync reports the error.
             self.topic = TopicHandle::open(&self.store, &self.name).ok();
         }
     }
@@ -50,12 +50,12 @@ impl Pace {
         self.synced.insert(partition, now);
     }
 
-    /// Whether the partition's next sync has waited for as long as it may.
+    /// Whether the partition's next sync has waited for its full delay.
     pub fn is_due(&self, partition: PartitionId, now: Duration) -> bool {
         self.left(partition, now).is_zero()
     }
 
-    /// How long nothing is to be done while these partitions wait and none of them is due.
+    /// How long until the first of these partitions needs its sync.
     pub fn pause<'a>(
         &self,
         waiting: impl Iterator<Item = &'a PartitionId>,

@@ -17,16 +17,16 @@ use crate::record::BatchBuilder;
 use crate::store::{StoreDir, TopicConfigs, TopicHandle};
 use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
 
-/// A batch to be appended.
+/// A batch to append.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub builder: BatchBuilder,
     pub ticket: Ticket,
 }
 
-/// Where the appending thread gets its batches from.
+/// The source of the appending thread's batches.
 pub(crate) trait Jobs: Send + 'static {
-    /// The next batch; waits for one, up to `timeout` where that is said.
+    /// The next batch; waits for one, up to `timeout` if that is given.
     ///
     /// # Errors
     /// `Timeout`: none came in that time. `Disconnected`: none will come.
@@ -50,9 +50,9 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) syncs: SyncQueue,
     pub(crate) acks: Acks,
-    /// Where the topic leaves it to the producer.
+    /// The codec where the topic's `compression.type` is `producer`.
     pub(crate) compression: Compression,
-    /// What is under way to partitions with several replicas.
+    /// The in-flight batches of partitions with several replicas.
     pub(crate) replicated: Arc<Replicated>,
 }
 
@@ -71,13 +71,13 @@ impl Shared {
             error
         };
         self.ledger.fail(error);
-        // Under the lock: whoever waits there looks at the failure before it sleeps.
+        // Under the lock: a thread that waits there checks for the failure before it sleeps.
         drop(lock(&self.syncs.state));
         self.syncs.changed.notify_all();
     }
 
-    /// Does what looks at the topic file, and does it again once that can be read. `passing`: errors
-    /// after which nothing is changed.
+    /// Runs `work`, which reads the topic file, and runs it again once an unreadable topic file can be
+    /// read. `passing`: the kinds of error after which nothing has changed.
     pub(crate) fn with_topic<T>(
         &self,
         passing: &[Kind],
@@ -93,7 +93,8 @@ impl Shared {
                 let topic = TopicHandle::open(&self.store, &self.topic);
                 topic.is_err_and(|e| UNREADABLE.contains(&e.kind()))
             };
-            // Any other cause is told as it is: damage that was found once is told in other words.
+            // Any other error is returned at once: after damage was reported once, a retry returns
+            // another text.
             if !is_unreadable() {
                 return Err(e);
             }
@@ -118,7 +119,7 @@ impl Shared {
     }
 }
 
-/// What waits for the sync thread.
+/// The appends that wait for the sync thread.
 #[derive(Debug, Default)]
 pub(crate) struct SyncQueue {
     pub(crate) state: Mutex<SyncState>,
@@ -138,13 +139,15 @@ pub(crate) struct SyncState {
 pub(crate) struct Waiting {
     pub(crate) end: i64,
     pub(crate) rolls: u32,
-    /// Somebody waits for the sync, or the count of `flush.messages` is reached: no `flush.ms` delays it.
+    /// A caller waits for the sync, or `flush.messages` records are unsynced: `flush.ms` does not
+    /// delay it.
     pub(crate) is_urgent: bool,
     pub(crate) appended: Vec<(Ticket, Appended)>,
 }
 
 impl SyncState {
-    /// Takes the first partition whose sync is due. All are, once no more appends come.
+    /// Takes the first partition that needs its sync. Once no more appends come, every partition
+    /// does.
     pub(crate) fn take_due(
         &mut self,
         pace: &Pace,
@@ -164,11 +167,11 @@ impl SyncState {
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves lists that are whole: nothing is half-changed under these locks.
+    // A panic in another thread leaves the lists whole: no change under these locks is partial.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The threads that wait, started when there is something to wait for.
+/// The waiting threads; each is started when it is first needed.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     pub(crate) syncer: Option<JoinHandle<()>>,
@@ -201,7 +204,7 @@ impl Threads {
     }
 }
 
-/// Hands a batch to the sync thread; with its ticket where it is to be acknowledged then.
+/// Hands a batch to the sync thread, with its ticket if the sync is to acknowledge it.
 pub(crate) fn hand_to_sync(
     shared: &Arc<Shared>,
     threads: &mut Threads,
@@ -228,13 +231,13 @@ pub(crate) fn hand_to_sync(
     threads.start_syncer(shared)
 }
 
-/// Whether a sync is due that nobody waits for, at once or within `flush.ms`.
+/// Whether a sync without a waiting caller is needed, at once or within `flush.ms`.
 pub(crate) fn is_sync_due(configs: &TopicConfigs, appended: &Appended) -> bool {
     let is_timed = configs.flush_ms != TopicConfigs::NEVER;
     appended.rolled || is_timed || is_count_reached(configs, appended)
 }
 
-/// Whether as many records are unsynced as `flush.messages` allows.
+/// Whether `flush.messages` records are unsynced.
 pub(crate) fn is_count_reached(configs: &TopicConfigs, appended: &Appended) -> bool {
     (appended.last_offset + 1 - appended.durable) as u64 >= configs.flush_messages
 }
@@ -248,7 +251,7 @@ pub(crate) fn enter(state: &mut SyncState, partition: PartitionId, end: i64) -> 
     waiting
 }
 
-/// What failed came after the append was published: nothing of it may be said to be not stored.
+/// The failure came after the append was published: the records must not be reported as not stored.
 pub(crate) fn perhaps_stored(e: Error, partition: PartitionId) -> Error {
     if matches!(e.kind(), Kind::Unknown | Kind::UnknownTopic) {
         return e;
@@ -258,19 +261,19 @@ pub(crate) fn perhaps_stored(e: Error, partition: PartitionId) -> Error {
     ))
 }
 
-/// What reading a file that is not as it should be comes to.
+/// Errors of reading a file that is not whole.
 pub(crate) const UNREADABLE: [Kind; 2] = [Kind::Damaged, Kind::Io];
 
 /// A builder that held a larger batch than this is not kept.
 pub(crate) const KEEP_BYTES_MAX: usize = 1 << 20;
 
-/// How long a topic file may be one that cannot be read: it is being put back, perhaps.
+/// How long a topic file may be unreadable: it may be in replacement.
 pub(crate) const TOPIC_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Between two looks whether it can.
+/// Interval of the retries meanwhile.
 pub(crate) const TOPIC_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Fails the delivery if its thread panics: others wait for what it would have told.
+/// Fails the delivery if its thread panics: other threads wait for that thread's results.
 pub(crate) struct EndGuard(pub(crate) Arc<Shared>);
 
 impl Drop for EndGuard {
@@ -285,8 +288,8 @@ impl Drop for EndGuard {
     }
 }
 
-/// So many segments may a partition have from this producer that no sync has covered: a sync takes
-/// its time for each, and whoever finds one at work for long takes its process for stopped.
+/// How many segments of a partition this producer may write ahead of its syncs. A sync takes time
+/// for each segment, and other processes count a process as stopped if its sync takes too long.
 pub(crate) const ROLLS_AHEAD_MAX: u32 = 4;
 
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
@@ -327,7 +330,7 @@ pub(crate) fn sync_all(shared: &Arc<Shared>) {
     }
 }
 
-/// Syncs a partition, and acknowledges what waits for that.
+/// Syncs a partition, and acknowledges the batches that wait for it.
 pub(crate) fn sync_one(
     shared: &Arc<Shared>,
     committers: &mut BTreeMap<PartitionId, Committer>,
@@ -358,7 +361,7 @@ pub(crate) fn sync_one(
     };
     if let Err(e) = committer.commit(waiting.end) {
         if !is_waited_for && committer.is_replicated()? {
-            // Nobody waits for it, and the other replicas have what this one may have lost.
+            // No caller waits for it, and the other replicas have what this one may have lost.
             committers.remove(&partition);
             return Ok(());
         }
@@ -373,8 +376,9 @@ pub(crate) fn sync_one(
     Ok(())
 }
 
-/// The next partition whose sync is due; `None` once there is none left and no more appends come.
-/// What may wait shares its sync with what comes within `flush.ms`, by the topic file as it is now.
+/// The next partition that needs its sync; `None` once there is none left and no more appends come.
+/// A sync without a waiting caller also covers the appends of the next `flush.ms`, by the present
+/// topic file.
 pub(crate) fn next_to_sync(shared: &Shared, pace: &mut Pace) -> Option<(PartitionId, Waiting)> {
     let queue = &shared.syncs;
     let mut state = lock(&queue.state);
@@ -395,7 +399,7 @@ pub(crate) fn next_to_sync(shared: &Shared, pace: &mut Pace) -> Option<(Partitio
             let pause = pace.pause(state.order.iter(), now);
             let waited = queue.changed.wait_timeout(state, pause);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
-            // Without the queue's lock: the disk may take its time.
+            // Without the queue's lock: the read may take long.
             pace.observe(shared.store.clock().monotonic());
             state = lock(&queue.state);
         }

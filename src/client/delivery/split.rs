@@ -1,4 +1,4 @@
-//! A batch that is too large for its topic by now, in two.
+//! Splits a batch that has become too large for its topic in two.
 
 use crate::error::Result;
 use crate::record::{BatchBuilder, BatchView, Decompressor};
@@ -7,12 +7,12 @@ use crate::types::{Compression, TimestampType};
 /// A finished batch of two records or more as two batches, each with the number of its records.
 ///
 /// # Errors
-/// As those of a batch that is built, and of one that is read.
+/// As for building a batch, and for reading one.
 pub(super) fn halves(batch: &[u8], compression: Compression) -> Result<[(Vec<u8>, u64); 2]> {
     let view = BatchView::parse(batch)?;
     let half = (view.header().record_count as usize).div_ceil(2);
     let mut decompressor = Decompressor::default();
-    // It was built here.
+    // This process built the batch.
     decompressor.allow(usize::MAX);
     let (mut head, mut tail) = (BatchBuilder::new(), BatchBuilder::new());
     for (at, record) in view.records(&mut decompressor)?.enumerate() {

@@ -16,20 +16,21 @@ use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uu
 /// The ends of one member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ends {
-    /// Each topic's, from partition 0; [`Offset::MAX`] while a time is not passed.
+    /// The ends of each topic, from partition 0; [`Offset::MAX`] while the clock has not passed its
+    /// time.
     pub offsets: BTreeMap<TopicName, Vec<Offset>>,
-    /// The topics that these are ends of: one that is made anew has none.
+    /// The ids of these topics: a topic that is created again under the name has no ends.
     pub ids: BTreeMap<TopicName, Uuid>,
-    /// The times that the clock has not passed.
+    /// The end times that the clock has not passed.
     pub times: HashMap<TopicPartition, Timestamp>,
 }
 
 impl Ends {
-    /// The ends of all that the options subscribe to now; `None` if they name none. `unfixed`: those
-    /// that cannot be read now, which end at once.
+    /// The present ends of all that the options subscribe to; `None` if they name none. `unfixed`:
+    /// the partitions that cannot be read now, which end at once.
     ///
     /// # Errors
-    /// What reading a partition may meet.
+    /// As for reading a partition.
     pub fn fix(
         store: &Arc<StoreDir>,
         chooser: &Chooser,
@@ -50,7 +51,7 @@ impl Ends {
         let there = topic_file::list(store)?;
         for name in there.into_iter().filter(|name| matcher.matches(name)) {
             let topic = match TopicHandle::open(store, &name) {
-                // Told by the look at the topics.
+                // The check of the topics reports it.
                 Err(e) if e.kind() == Kind::Damaged => continue,
                 other => other?,
             };
@@ -58,9 +59,10 @@ impl Ends {
             for partition in 0..topic.meta().partitions.len() {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
                 let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms) {
-                    // Nothing of it can be read: its owner tells, and nobody waits for it.
+                    // No record of it can be read: its owner reports that, and no member waits for
+                    // it.
                     Err(e) if e.kind() == Kind::Damaged => 0,
-                    // It may be readable soon, and what there was by now is not known then.
+                    // It may become readable soon, but its end as of now will not be known then.
                     Err(e) if e.is_of_one_partition() => {
                         unfixed.push((tp, e));
                         0
@@ -83,7 +85,7 @@ impl Ends {
         Ok(Some(ends))
     }
 
-    /// The end of a partition; `None`: it came later.
+    /// The end of a partition; `None`: it was added later.
     pub fn of(&self, tp: &TopicPartition) -> Option<Offset> {
         let of_topic = self.offsets.get(&tp.topic)?;
         of_topic.get(usize::try_from(tp.partition).ok()?).copied()
@@ -94,7 +96,7 @@ impl Ends {
         self.ids.get(&tp.topic) == Some(&topic_id)
     }
 
-    /// Sets the end of a partition whose time has passed.
+    /// Sets the end of a partition whose end time has passed.
     pub fn set(&mut self, tp: &TopicPartition, end: Offset) {
         self.times.remove(tp);
         let at = usize::try_from(tp.partition).ok();
@@ -116,7 +118,7 @@ impl Ends {
         })
     }
 
-    /// Times that the clock has passed by now become offsets.
+    /// Turns end times that the clock has passed into offsets.
     pub fn pass_times(
         &mut self,
         chooser: &Chooser,
@@ -136,7 +138,7 @@ impl Ends {
             });
             let (reader, page) = match opened {
                 Ok(opened) => opened,
-                // Its owner tells; the time stays, to be looked at again.
+                // Its owner reports it; the time stays, and is tried again.
                 Err(e) if e.is_of_one_partition() => continue,
                 Err(e) => return Err(e),
             };
@@ -169,7 +171,7 @@ fn end_of(
     let committed = offsets.committed(&tp.topic, topic.meta().topic_id, tp.partition);
     let mut range = options.range;
     if let Some(committed) = &committed {
-        // One beyond the log is an error, and told when the partition is read.
+        // An offset beyond the log is an error, reported when the partition is read.
         range.from = Some(Point::At(committed.offset.min(page.high_watermark)));
     }
     let stored = committed.map(|committed| committed.offset);

@@ -1,4 +1,5 @@
-//! The heartbeat's thread: it waits for nothing, so that only a stopped process stands still.
+//! The heartbeat's thread: it waits for nothing, so that the heartbeat stands still only if the
+//! process is stopped.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -8,7 +9,7 @@ use super::shared::lock;
 use crate::error::{Error, Result};
 use crate::group::{MemberHeartbeat, Membership};
 
-/// A heart at work; dropping it stops it.
+/// A running heartbeat; dropping it stops it.
 #[derive(Debug)]
 pub struct Heartbeat {
     stop: Arc<(Mutex<bool>, Condvar)>,
@@ -16,10 +17,10 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts beating, often enough for that session timeout.
+    /// Starts the heartbeat, often enough for that session timeout.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Io`] where no thread can be had.
+    /// [`crate::error::Kind::Io`] if no thread can be started.
     pub fn start(heartbeat: MemberHeartbeat, session_timeout: Duration) -> Result<Self> {
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
@@ -30,7 +31,8 @@ impl Heartbeat {
                 let mut stop = lock(&stopped.0);
                 while !*stop {
                     drop(stop);
-                    // The next one may succeed; others take a member for hung only after many.
+                    // The next one may succeed; a member counts as hung only after many missed
+                    // heartbeats.
                     let _ = heartbeat.heartbeat();
                     stop = lock(&stopped.0);
                     if !*stop {
@@ -46,12 +48,12 @@ impl Heartbeat {
         })
     }
 
-    /// Stops it, and lets the member's file go.
+    /// Stops the heartbeat and closes the member's file.
     pub fn stop(&mut self) {
         *lock(&self.stop.0) = true;
         self.stop.1.notify_all();
         if let Some(thread) = self.thread.take() {
-            // It only ends so.
+            // A send error means that the thread has ended.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! The keeper: what a member does besides reading, one turn after the other.
+//! The membership thread: what a member does besides reading, one turn after the other.
 
 mod duties;
 mod following;
@@ -30,43 +30,45 @@ use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 use given_up::GivenUp;
 use source::Source;
 
-/// Tries to join, where each is interrupted.
+/// How often a join that is interrupted is tried.
 const JOINS: u32 = 5;
-/// Between two looks at what a pipe's reader has taken: it tells nobody.
+/// Interval of the checks of how much a pipe's reader has taken: a pipe gives no notice.
 const PIPE_POLL: Duration = Duration::from_millis(50);
-/// The same while something waits for it.
+/// The same while the membership thread waits for it.
 const QUICK_POLL: Duration = Duration::from_millis(2);
-/// Between two tries to watch a page: its directory may be another in a moment.
+/// Interval of the tries to watch a state page: its directory may be replaced in a moment.
 const UNWATCHED_POLL: Duration = Duration::from_millis(100);
-/// How often the caller looks for records by itself, while the keeper waits for the group's lock; and
-/// what each member adds: all of them may wait at once.
+/// How often the caller checks for records by itself while the membership thread waits for the
+/// group's lock, and how much each member adds: all members may wait at once.
 const BUSY_TICK: Duration = Duration::from_millis(2);
 const BUSY_TICK_OF_MEMBER: Duration = Duration::from_micros(300);
-/// What is to be given up and was not by then may take as long as a command does.
+/// A partition that is not given up after this time may depend on a long-running command: it is then
+/// polled at [`PIPE_POLL`].
 const TAKES_LONG: Duration = Duration::from_secs(2);
-/// So long an owned partition that cannot be opened is tried again without a word: its leadership
-/// may be moving.
+/// An owned partition that cannot be opened is retried for this long before it is reported: its
+/// leadership may be changing.
 const GRACE: Duration = Duration::from_millis(500);
-/// Between two tries meanwhile.
+/// Interval of the retries during [`GRACE`].
 const TRY_SOON: Duration = Duration::from_millis(20);
-/// Between two tries from then on.
+/// Interval of the retries after [`GRACE`].
 const TRY_AGAIN: Duration = Duration::from_millis(500);
-/// So long a member that is done waits for others without a word.
+/// A member that is done reports that it waits for others after this long.
 pub(crate) const WAITS_LONG: Duration = Duration::from_secs(2);
-/// Between two looks at the topics: what no watch reported is seen then.
+/// Interval of the checks of the topics: they find what no watch reported.
 const TOPICS_POLL: Duration = Duration::from_secs(5);
 /// The same without a watch.
 const TOPICS_POLL_BLIND: Duration = Duration::from_millis(900);
 
-/// Without a watch, everything is looked at so often by a lone member, and more seldom by the square
-/// of their number: a compromise between the load of a hundred and the delays among a few.
+/// Without a watch, a lone member checks everything at this interval. The interval grows with the
+/// square of the number of members: a compromise between the load of a hundred and the delays among
+/// a few.
 const BLIND: Duration = Duration::from_millis(8);
-/// What the square of the number adds, for `group.json` and the pages of the partitions.
+/// What the square of the number adds, for `group.json` and the state pages of the partitions.
 const BLIND_OF_MEMBERS: Duration = Duration::from_micros(100);
-/// What it adds for the others' locks: each member looks at all.
+/// What it adds for the other members' liveness locks: each member probes all of them.
 const BLIND_PROBE_OF_MEMBERS: Duration = Duration::from_micros(250);
 
-/// The keeper of one membership.
+/// The membership thread's state, for one membership.
 #[derive(Debug)]
 pub(crate) struct MembershipThread {
     store: Arc<StoreDir>,
@@ -79,47 +81,47 @@ pub(crate) struct MembershipThread {
     heartbeat: Heartbeat,
     ends: Option<Ends>,
     began: Began,
-    /// Owned partitions that could not be opened: told once, and done.
+    /// Owned partitions that could not be opened: reported once, and counted as done.
     broken: BTreeSet<TopicPartition>,
-    /// Those whose opening is tried again: they are broken once that has failed for [`GRACE`].
+    /// Partitions that are being retried: each is broken once it has failed for [`GRACE`].
     failing: BTreeMap<TopicPartition, Failing>,
-    /// Partitions of topics that this member began, which could not be read then, and why.
+    /// Partitions that could not be read when this member began their topic, and why.
     unbegun: BTreeMap<TopicPartition, Error>,
-    /// Topics whose files could not be read: each is told of once.
+    /// Topics whose files could not be read: each is reported once.
     unreadable: BTreeSet<TopicName>,
     held: BTreeMap<TopicPartition, Holding>,
     given_up: GivenUp,
-    /// The topics that were there, and their ids.
+    /// The topics that exist, and their ids.
     known: BTreeMap<TopicName, Uuid>,
-    /// Partitions that were to move and stay after all: where to read on, what is committed, and
-    /// the epoch before.
+    /// Partitions that were to be given up but stay: where to read on, what is committed, and the
+    /// epoch before that.
     stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
-    /// The topics that are held, as leadership was last followed.
+    /// The topics of owned partitions, as of the last check for new leaders.
     topics: BTreeMap<TopicName, TopicHandle>,
-    /// A leadership could not be followed yet.
+    /// A change of leader could not be followed yet.
     unfollowed: bool,
-    /// More is owned than could be handed over at once.
+    /// More partitions are owned than could be handed over at once.
     untaken: bool,
     last_generation: Generation,
     joins: Option<Joins>,
-    /// When the members' files were seen closed, and which of the [`PROBES`] is next.
+    /// When the close of members' files was seen, and which of the [`PROBES`] is next.
     closes: Option<(Duration, usize)>,
     blind_at: Duration,
     watched_at: Duration,
-    /// When the topics were looked at; `None`: now is the time.
+    /// When the topics were last checked; `None`: check them now.
     topics_at: Option<Duration>,
     committed_at: Duration,
     idle: bool,
-    /// The caller hands out records, so that there is something to commit at each interval.
+    /// The caller hands out records, so that each interval has something to commit.
     moving: bool,
     ended: Option<End>,
     interrupted: bool,
     finished: bool,
     noted_unused: bool,
-    /// Since when this member is done and waits for others.
+    /// Since when this member has been done and waiting for others.
     waits_since: Option<Duration>,
     reported_of_wait: bool,
-    /// The group epoch in which the others' ends were looked at.
+    /// The group epoch in which the other members' ends were read.
     ends_epoch: i32,
 }
 
@@ -128,18 +130,18 @@ pub(crate) struct MembershipThread {
 struct Holding {
     generation: Generation,
     topic_id: Uuid,
-    /// All before it is delivered, or was before this assignment.
+    /// Everything before it is delivered, now or before this assignment.
     position: Offset,
     leader_epoch: LeaderEpoch,
     committed: Offset,
     until: Option<Offset>,
-    /// The replica whose page is watched.
+    /// The replica whose state page is watched.
     source: Source,
     page: Option<WatchId>,
-    /// Since when it is to be given up.
+    /// Since when the caller has been asked to give it up.
     stopping: Option<Duration>,
     is_stopped: bool,
-    /// The caller cannot read it on: it is kept, and counts as done.
+    /// The caller cannot read it further: it is kept, and counts as done.
     is_broken: bool,
 }
 
@@ -151,7 +153,7 @@ struct Failing {
     again: Duration,
 }
 
-/// Joins that no target was made for yet.
+/// Joins that no target includes yet.
 #[derive(Debug, Clone, Copy)]
 struct Joins {
     group_epoch: i32,
@@ -215,7 +217,7 @@ impl MembershipThread {
             untaken: false,
             last_generation: 0,
             joins: None,
-            // Members that died unwatched are found by one look soon.
+            // One probe soon finds members that died before there was a watch.
             closes: Some((now, super::membership_thread::PROBES.len() - 1)),
             blind_at: now,
             watched_at: now,
@@ -233,7 +235,7 @@ impl MembershipThread {
         })
     }
 
-    /// Works until the caller says that it is the end.
+    /// Runs until the caller ends it.
     pub(crate) fn run(mut self) -> Result<()> {
         let mut changed = Changed::default();
         self.notify_unreadable();
@@ -260,7 +262,7 @@ impl MembershipThread {
         }
     }
 
-    /// One look at everything; whether it is the end.
+    /// One turn: checks everything; returns whether to end.
     fn turn(&mut self, changed: Changed) -> Result<bool> {
         self.listen();
         self.member.refresh()?;
@@ -292,7 +294,7 @@ impl MembershipThread {
         Ok(false)
     }
 
-    /// Takes what the caller told.
+    /// Takes the caller's notices.
     fn listen(&mut self) {
         let mut reported = lock(&self.shared.reported);
         let stopped: BTreeSet<Generation> = reported.stopped.drain(..).collect();
@@ -309,17 +311,17 @@ impl MembershipThread {
         self.interrupted |= reported.interrupted;
     }
 
-    /// How often to look, without a watch.
+    /// How often to check everything, without a watch.
     fn blind_period(&self, of_members: Duration) -> Duration {
         let state = self.member.state();
         let members = u32::try_from(state.members.len()).unwrap_or(u32::MAX);
         let period = BLIND + of_members.saturating_mul(members.min(200).pow(2));
-        // While the group settles everybody waits for everybody.
+        // While the group settles, every member waits for the others.
         let settles = state.group_epoch > state.assignment_epoch || self.member.reconciling() > 0;
         if settles { period / 4 } else { period }
     }
 
-    /// Waits for changes. Without a watch anything may have changed once the time for a look came.
+    /// Waits for changes. Without a watch, everything may have changed once the period has passed.
     fn wait(&mut self) -> Result<Changed> {
         let timeout = self.timeout();
         let changed = self.watching.wait(timeout)?;
@@ -331,8 +333,8 @@ impl MembershipThread {
         Ok(changed)
     }
 
-    /// Does what may wait for the group's lock or the disk, and lets the caller look for records by
-    /// itself meanwhile.
+    /// Runs `work`, which may wait for the group's lock or the disk, and lets the caller check for
+    /// records by itself meanwhile.
     fn busy<T>(&mut self, work: impl FnOnce(&mut Membership) -> Result<T>) -> Result<T> {
         let members = u32::try_from(self.member.state().members.len()).unwrap_or(u32::MAX);
         let tick = BUSY_TICK + BUSY_TICK_OF_MEMBER * members.min(200);
@@ -344,7 +346,7 @@ impl MembershipThread {
         outcome
     }
 
-    /// Tells the caller which state of the group its orders are of.
+    /// Shows the caller which state of the group its orders belong to.
     pub(crate) fn show_seen(&self) {
         let seen = Seen {
             member: self.member.id(),
@@ -380,7 +382,7 @@ impl MembershipThread {
         if let Some(wait) = self.joins_settle_in() {
             timeout = timeout.min(wait);
         }
-        // Where it cannot be looked at, the next turn says why.
+        // If this fails, the next turn reports why.
         if let Some(wait) = self.member.refresh_due().ok().flatten() {
             timeout = timeout.min(wait);
         }
@@ -416,14 +418,14 @@ impl MembershipThread {
         timeout
     }
 
-    /// Goes on after an error, where that can be.
+    /// Continues after an error, if that is possible.
     fn recover(&mut self, e: Error) -> Result<()> {
         if e.kind() != Kind::Fenced {
             return Err(e);
         }
         self.member.refresh()?;
         if self.member.me().is_some() {
-            // Only a lock that was taken over while this process stood still is done with that.
+            // Nothing more is needed if only the lock was taken over while this process stood still.
             if !e.is_lost_lock() {
                 return Err(e);
             }
@@ -462,14 +464,14 @@ impl MembershipThread {
         self.member.leave(entries)
     }
 
-    /// Tells what ended the membership, and waits for the caller to end as well.
+    /// Reports what ended the membership, and waits for the caller to end as well.
     fn fail(mut self, e: Error) -> Result<()> {
         if self.ended.is_some() {
             return Err(e);
         }
         self.shared.order(Order::Failed(e));
         loop {
-            // Who waits for a commit, or begins to, is sent to the order.
+            // A caller that waits for a commit, or begins to, gets the error from the order.
             let commits = self.shared.take_commits();
             self.shared.answer(commits, &Err(removed()));
             self.listen();
@@ -478,13 +480,13 @@ impl MembershipThread {
             }
             self.watching.wait(TOPICS_POLL)?;
         }
-        // What ended it has been told. If leaving fails too, the others find this member dead.
+        // The reason was already reported. If leaving fails too, the others find this member dead.
         let _ = self.leave();
         Ok(())
     }
 }
 
-/// Joins the group; topics by name must be there.
+/// Joins the group; topics by name must exist.
 fn enter(
     store: &Arc<StoreDir>,
     options: &GroupOptions,
@@ -512,8 +514,8 @@ fn enter(
     }
     for _ in 1..JOINS {
         match Membership::join(store, &options.group, &join) {
-            // This process stood still in the middle, and the group's lock was taken over: it is
-            // not in. What is left of the try looks dead to the others.
+            // This process stood still during the join, and the group's lock was taken over: the
+            // join did not happen. To the others, what remains of it looks like a dead member.
             Err(e) if e.kind() == Kind::Fenced => {}
             done => return done,
         }
@@ -528,8 +530,8 @@ fn removed() -> Error {
     )
 }
 
-/// A process that dies closes its file some time before its lock is free: so long after the close
-/// it is looked at again.
+/// When a process dies, its file is closed some time before its lock is free: the lock is probed at
+/// these times after the close.
 pub(crate) const PROBES: [Duration; 6] = [
     Duration::ZERO,
     Duration::from_millis(2),

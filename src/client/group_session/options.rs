@@ -15,7 +15,7 @@ pub struct GroupOptions {
     pub group: String,
     /// What to read.
     pub subscription: Subscription,
-    /// How partitions are to be shared out; `None`: as the group does it.
+    /// How partitions are shared out; `None`: the group's assignor.
     pub assignor: Option<Assignor>,
     /// The name of a static member.
     pub instance_id: Option<String>,
@@ -23,23 +23,23 @@ pub struct GroupOptions {
     pub session_timeout: Duration,
     /// When to commit.
     pub commit: CommitWhen,
-    /// How often.
+    /// The interval of the commits.
     pub interval: Duration,
-    /// Where to begin where nothing is committed, and where to end.
+    /// Where to begin if no offset is committed, and where to end.
     pub range: PointRange,
-    /// Whether to end at the ends that there are now.
+    /// Whether to end at the present ends.
     pub to_end: bool,
-    /// What there was when the command began, for one that waits before it joins; `None`: it begins
-    /// now.
+    /// What existed when the command began, for a command that waits before it joins; `None`: it
+    /// begins now.
     pub began: Option<Began>,
-    /// Which replicas are read. The [`super::Consumer`] that the readers are assigned to follows
+    /// Which replicas are read. The [`Consumer`](crate::client::Consumer) that the readers are assigned to follows
     /// the same.
     pub read_from: ReadFrom,
-    /// Whether a member that is done (`to_end`, or the end of `range`) commits at once and waits for
-    /// the others; else it waits for nobody.
+    /// Whether a member that is done (`to_end`, or the end of `range`) commits at once and waits
+    /// for the others; else it does not wait.
     pub commits_when_done: bool,
-    /// How long a partition that is to move waits for what was handed out to be delivered. `None`:
-    /// as long as it takes.
+    /// How long a partition that goes to another member waits until its handed-out records are
+    /// delivered. `None`: without limit.
     pub settle: Option<Duration>,
     /// Bounds each wait for the group's lock.
     pub lock_timeout: Duration,

@@ -1,13 +1,13 @@
-//! What a membership asks of the program that reads for it, and what it hears.
+//! What a membership orders its program to do, and what the program reports.
 
 use crate::error::Error;
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 
-/// When a group's offsets are committed, besides by [`GroupSession::commit`].
+/// When a group's offsets are committed, besides by [`GroupSession::commit`](crate::client::GroupSession::commit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitWhen {
-    /// After what was written out, now and then.
+    /// Periodically, for output already delivered.
     AfterWrite,
     /// At the end, if that is a good one.
     OnExit,
@@ -18,14 +18,14 @@ pub enum CommitWhen {
 /// One assignment of a partition: a partition that comes back has another.
 pub type Generation = u64;
 
-/// What the caller is to do, in this order.
+/// Orders to the caller, to be carried out in this sequence.
 #[derive(Debug)]
 pub enum Order {
     /// Read this partition.
     Assign {
-        /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`].
+        /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`](crate::client::GroupSession::stopped).
         generation: Generation,
-        /// Opened.
+        /// The open reader.
         reader: Box<PartitionReader>,
         /// The first offset.
         from: Offset,
@@ -34,63 +34,64 @@ pub enum Order {
         /// The end as a time that the clock has not passed.
         until_time: Option<Timestamp>,
     },
-    /// Read that assignment up to there.
+    /// Read that assignment up to this offset.
     Limit(Generation, TopicPartition, Offset),
-    /// Stop reading that assignment, then say [`GroupSession::stopped`].
+    /// Stop reading that assignment, then call [`GroupSession::stopped`](crate::client::GroupSession::stopped).
     Revoke(Generation, TopicPartition),
     /// Stop reading that assignment: it is over, and the partition may be another member's already.
     Lost(Generation, TopicPartition),
-    /// Records that were to be read next are gone: the group goes on at the log start.
+    /// The next records were deleted before they were read: the group continues at the log start.
     Missed {
         /// The partition; it is assigned next.
         tp: TopicPartition,
-        /// What is committed.
+        /// The committed offset.
         from: Offset,
         /// The log start.
         to: Offset,
     },
-    /// Leadership may have moved: [`super::Consumer::find_leaders`].
+    /// Leaders may have changed: call [`Consumer::find_leaders`](crate::client::Consumer::find_leaders).
     Follow,
-    /// Good to know.
+    /// An information for the user.
     Note(String),
-    /// To be looked at.
+    /// A warning for the user.
     Warn(String),
-    /// Something cannot be read, a topic or a partition: what else there is goes on.
+    /// A topic or a partition cannot be read; the others continue.
     Broken(Error),
-    /// Everything this member was to wait for is done: call [`GroupSession::end`].
+    /// Everything that this member waits for is done: call [`GroupSession::end`](crate::client::GroupSession::end).
     Finished,
-    /// The membership came to an end: call [`GroupSession::end`].
+    /// The membership has ended: call [`GroupSession::end`](crate::client::GroupSession::end).
     Failed(Error),
 }
 
 /// How far a partition's records were delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delivered {
-    /// Of which assignment.
+    /// The assignment.
     pub generation: Generation,
-    /// All before that one.
+    /// All records before this offset.
     pub next: Offset,
     /// The epoch of the last of them; -1: unknown.
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Knows how far the output was taken.
+/// Knows how much of the output was taken.
 pub trait Delivery: Send + Sync + std::fmt::Debug {
-    /// Looks anew; what was delivered since this was last asked, the last word of each assignment.
+    /// What was delivered since the last call, the latest state of each assignment; it checks the
+    /// output first.
     fn take(&self) -> Vec<Delivered>;
     /// Whether everything that was handed out of that assignment is delivered.
     fn is_settled(&self, generation: Generation) -> bool;
     /// Whether everything that was handed out is delivered.
     fn is_all_settled(&self) -> bool;
-    /// Whether nothing more will be: its reader is gone.
+    /// Whether no more will be delivered: the output's reader is gone.
     fn is_closed(&self) -> bool;
 }
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// It came to its end, and not by a signal or an error: what is under way to its reader is
-    /// waited for.
+    /// It came to its end, and not by a signal or an error: the member waits until the output's
+    /// reader has taken the rest.
     pub good: bool,
     /// With exit status 0: `on-exit` commits.
     pub exits_0: bool,

@@ -12,46 +12,46 @@ use crate::error::Result;
 use crate::store::layout;
 use crate::types::Uuid;
 
-/// What the caller and the keeper tell one another.
+/// What the caller and the membership thread exchange.
 pub(crate) struct Shared {
     pub(crate) orders: Mutex<VecDeque<Order>>,
     pub(crate) has_orders: AtomicBool,
-    /// How often the caller is to look, microseconds, while the keeper waits for a lock or the disk
-    /// and sees nothing; 0: it waits for neither.
+    /// How often the caller checks for records by itself, microseconds, while the membership thread
+    /// waits for a lock or the disk; 0: it waits for neither.
     pub(crate) busy_tick_us: AtomicU32,
     pub(crate) reported: Mutex<EndKnownBy>,
     pub(crate) replied: Condvar,
     pub(crate) wake_caller: Box<dyn Fn() + Send + Sync>,
     pub(crate) poke: UnixStream,
-    /// The group as the keeper last acted on it.
+    /// The group that the membership thread last acted on.
     pub(crate) seen: Mutex<Option<Seen>>,
 }
 
-/// A view of a group.
+/// A state of a group.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) member: Uuid,
     pub(crate) dir: Arc<dyn Dir>,
-    /// `group.json` as it was then, open.
+    /// The `group.json` of that state, open.
     pub(crate) file: Arc<dyn File>,
 }
 
-/// What the caller told the keeper, and has not been taken yet.
+/// The caller's notices that the membership thread has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct EndKnownBy {
     pub(crate) stopped: Vec<Generation>,
     pub(crate) broken: Vec<Generation>,
     pub(crate) idle: bool,
-    /// Whether records are handed out, where that changed.
+    /// Whether records are handed out, if that changed.
     pub(crate) moving: Option<bool>,
     pub(crate) ended: Option<End>,
     pub(crate) interrupted: bool,
     pub(crate) commits: Vec<Arc<Ticket>>,
-    /// The one assignment that the caller is at work on; of others it reads nothing meanwhile.
+    /// The one assignment that the caller is at work on; it reads no other meanwhile.
     pub(crate) works_on: Option<Generation>,
 }
 
-/// A commit that is waited for, and its outcome: each call has its own.
+/// A commit that a caller waits for, and its outcome: each call has its own.
 #[derive(Debug, Default)]
 pub(crate) struct Ticket(pub(crate) Mutex<Option<Result<()>>>);
 
@@ -62,9 +62,9 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Answers all that wait for a commit.
+    /// Answers all callers that wait for a commit.
     pub(crate) fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
-        // Under the lock: who is about to wait has looked, or will be woken.
+        // Under the lock: a thread that is about to wait either sees the outcome or is woken.
         let reported = lock(&self.reported);
         for ticket in commits {
             *lock(&ticket.0) = Some(outcome.clone());
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     pub(crate) fn poke_membership_thread(&self) {
-        // A full socket pokes as well.
+        // A full socket wakes as well.
         let _ = (&self.poke).write(&[1]);
     }
 }

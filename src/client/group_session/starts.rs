@@ -1,5 +1,5 @@
-//! Where a group begins a partition: where it left off; else, in a topic that it never read, where
-//! it was told to; else at the log start.
+//! Where a group begins a partition: at the committed offset; in a topic that the group never read,
+//! at the start that the options give; else at the log start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 
-/// What there was to read when a command began. What came later is read from its start, and an end
-/// that was asked for is the end as of then.
+/// What existed when a command began. Partitions that were added later are read from their start,
+/// and a requested end is the end at that time.
 #[derive(Debug, Clone, Default)]
 pub struct Began {
     had: BTreeMap<Uuid, Had>,
-    /// Topics that were there, and whose files could not be read.
+    /// Topics that existed, but whose files could not be read.
     unreadable: BTreeSet<TopicName>,
 }
 
-/// One topic, as it was then.
+/// One topic, as of then.
 #[derive(Debug, Clone)]
 struct Had {
     partitions: PartitionId,
@@ -33,10 +33,10 @@ struct Had {
 }
 
 impl Began {
-    /// Looks around now. `from`: where the group is to begin what it never read.
+    /// Reads the present topics. `from`: where the group begins topics that it never read.
     ///
     /// # Errors
-    /// What is no matter of one topic or partition: that is told when it is read.
+    /// All but those of one topic or partition, which are reported when it is read.
     pub fn observe(
         store: &Arc<StoreDir>,
         group: &str,
@@ -62,7 +62,7 @@ impl Began {
                     unreadable.insert(name);
                     continue;
                 }
-                // Deleted since it was listed.
+                // Deleted since the topics were listed.
                 Err(e) if e.kind() == Kind::UnknownTopic => continue,
                 Err(e) => return Err(e),
             };
@@ -80,7 +80,7 @@ impl Began {
                         Ok(entry) => {
                             starts.insert(partition, entry);
                         }
-                        // One that becomes readable begins where it ends by then.
+                        // A partition that becomes readable begins at its end of that time.
                         Err(e) if e.kind() == Kind::UnknownTopic || e.is_of_one_partition() => {}
                         Err(e) => return Err(e),
                     }
@@ -96,12 +96,12 @@ impl Began {
         self.had.keys().copied().collect()
     }
 
-    /// A topic that could not be read is no more: one of that name comes later.
+    /// A topic that could not be read was deleted: one of the same name is a later one.
     pub(super) fn forget_unreadable(&mut self, name: &TopicName) {
         self.unreadable.remove(name);
     }
 
-    /// Where a partition begins that the group never read, nor its topic before.
+    /// Where a partition begins if the group read neither it nor its topic before.
     pub(super) fn start_of(
         &self,
         chooser: &Chooser,
@@ -110,7 +110,7 @@ impl Began {
         from: Option<Point>,
     ) -> Result<Entry> {
         if self.unreadable.contains(&tp.topic) {
-            // It begins as of when it can be read.
+            // It begins as of the time when it can be read.
             return fresh_start(&chooser.open(tp)?, topic.topic_id, from);
         }
         let had = self.had.get(&topic.topic_id).filter(|_| !topic.came_later);
@@ -123,7 +123,7 @@ impl Began {
     }
 }
 
-/// A partition's start where nothing is committed for it; `None`: the log start.
+/// A partition's start if no offset is committed for it; `None`: the log start.
 pub fn fresh_start(reader: &PartitionReader, topic_id: Uuid, from: Option<Point>) -> Result<Entry> {
     let page = reader.page()?;
     let offset = match from {
@@ -141,9 +141,9 @@ pub fn fresh_start(reader: &PartitionReader, topic_id: Uuid, from: Option<Point>
     })
 }
 
-/// The starts of all partitions of a topic that the group never read: committed together, so that
-/// whoever gets another of them later does not take the topic for one that was read before. One that
-/// cannot be read has none, but what it met.
+/// The starts of all partitions of a topic that the group never read. They are committed together,
+/// so that a member that gets another partition later does not count the topic as read before. A
+/// partition that cannot be read has its error instead of a start.
 pub fn fresh_starts(
     chooser: &Chooser,
     began: &Began,

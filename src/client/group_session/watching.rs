@@ -1,5 +1,6 @@
-//! What the keeper sleeps on: one watcher for the group, its members, the topics, and the pages of
-//! the partitions that are read. One inotify instance a member: a user has 128 by default.
+//! What the membership thread waits on: one watcher for the group, its members, the topics, and the
+//! state pages of the partitions that are read. Each member has one inotify instance: a user has
+//! 128 by default.
 
 use std::io::Read as _;
 use std::os::fd::AsFd;
@@ -12,19 +13,19 @@ use crate::error::{Error, Result};
 use crate::partition::{PAGE_FILE, Replica};
 use crate::store::{StoreDir, layout};
 
-/// Without the kernel's word: the longest wait. The keeper asks for shorter ones.
+/// The longest wait without a watch. The membership thread asks for shorter ones.
 const BLIND_PERIOD: Duration = Duration::from_secs(1);
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Changed {
-    /// A member's file was closed: perhaps it died.
+    /// A member's file was closed: the member may have died.
     pub members: bool,
-    /// Topics came, went or changed.
+    /// Topics were created, deleted or changed.
     pub topics: bool,
     /// There may be records to read.
     pub pages: bool,
-    /// Offsets were committed; told only while [`Watching::watch_offsets`].
+    /// Offsets were committed; reported only while [`Watching::watch_offsets`] is on.
     pub offsets: bool,
 }
 
@@ -40,7 +41,7 @@ impl Changed {
     }
 }
 
-/// A watcher and what its ids stand for.
+/// A watcher and the meanings of its ids.
 #[derive(Debug)]
 pub struct Watching {
     watcher: Box<dyn Watcher>,
@@ -49,7 +50,7 @@ pub struct Watching {
     topics: Option<WatchId>,
     group: Option<WatchId>,
     offsets: Option<WatchId>,
-    /// Whether the kernel tells: else everything is looked at each period.
+    /// Whether the kernel reports no changes: everything is then checked each period.
     pub is_blind: bool,
 }
 
@@ -80,22 +81,22 @@ impl Watching {
         Ok(watching)
     }
 
-    /// Watches the page of a partition; `None` where that cannot be had, which the caller's own
-    /// looks make up for.
+    /// Watches the state page of a partition; `None` if that fails: the caller's own checks then
+    /// find the records.
     pub fn add_page(&mut self, replica: &Replica) -> Option<WatchId> {
         self.watcher.add_file(&**replica.dir(), PAGE_FILE).ok()
     }
 
-    /// Ends the watch of a page.
+    /// Ends the watch of a state page.
     pub fn remove_page(&mut self, id: WatchId) {
         self.watcher.remove(id);
     }
 
-    /// Watches for commits, or no more.
+    /// Watches for commits, or stops that.
     pub fn watch_offsets(&mut self, group: &dyn Dir, on: bool) {
         match (on, self.offsets) {
             (true, None) => {
-                // Where it cannot be had, each heartbeat looks.
+                // Without this watch, each heartbeat checks.
                 self.offsets = self.watcher.add_file(group, layout::OFFSETS_LOG).ok();
             }
             (false, Some(id)) => {
@@ -106,7 +107,7 @@ impl Watching {
         }
     }
 
-    /// Waits.
+    /// Waits for a change.
     pub fn wait(&mut self, timeout: Duration) -> Result<Changed> {
         let wake = self
             .watcher
@@ -116,7 +117,7 @@ impl Watching {
         while matches!(self.poked.read(&mut drain), Ok(n) if n == drain.len()) {}
         Ok(match wake {
             Wake::Nothing => Changed::default(),
-            // The keeper knows by itself when to look.
+            // The membership thread knows by itself when to check.
             Wake::Anything if self.is_blind => Changed::default(),
             Wake::Anything => Changed::all(),
             Wake::Changed(ids) => {

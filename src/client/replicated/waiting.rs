@@ -12,18 +12,18 @@ use crate::partition::{Appended, Committer, Shown, Watermark};
 use crate::store::brokers::failure_reports;
 use crate::types::{LeaderEpoch, Offset, PartitionId, Uuid};
 
-/// Between two looks at a high watermark, at first and once it takes longer.
+/// Interval of the reads of a high watermark, at first and once it takes longer.
 const POLL_INTERVAL: Duration = Duration::from_micros(50);
 const POLL_INTERVAL_LATER: Duration = Duration::from_micros(500);
 const POLL_INTERVAL_AT_LAST: Duration = Duration::from_millis(2);
 const POLLS_AT_FIRST: u32 = 40;
 const POLLS_LATER: u32 = 140;
-/// What is left to what is appended once somebody gives up.
+/// How long appended batches may still be acknowledged after the observer gives up.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
-/// How long a lock is waited for to raise a high watermark: others raise it, too.
+/// How long to wait for a lock to raise a high watermark: other processes raise it, too.
 const RAISE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The waiting thread: makes durable what has to be, looks at the high watermarks, and acknowledges.
+/// The waiting thread: syncs batches, reads the high watermarks, and acknowledges.
 pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fail: &dyn Fn(Error)) {
     let mut waits: BTreeMap<PartitionId, Wait> = BTreeMap::new();
     let mut observations = 0_u32;
@@ -66,7 +66,7 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
             if shared.is_late(partition) && shared.give_up(partition) > 0 {
                 let why = match observed {
                     Err(e) => e.to_string(),
-                    Ok(_) => "not all replicas in sync had them in time".to_owned(),
+                    Ok(_) => "not all in-sync replicas had them in time".to_owned(),
                 };
                 fail(unknown(&shared.tp(partition), &why));
             }
@@ -89,7 +89,7 @@ pub(in crate::client) fn wait_all(shared: &Arc<Replicated>, ledger: &Ledger, fai
 #[derive(Debug, Default)]
 struct Wait {
     leader: Option<(Watermark, Option<Committer>)>,
-    /// A sync failed at this leader in this epoch: the controller moves leadership.
+    /// A sync failed at this leader in this epoch: the controller transfers leadership.
     failed_in: Option<LeaderEpoch>,
 }
 
@@ -157,7 +157,7 @@ impl Replicated {
             .map(|in_flight| in_flight.topic_id)
     }
 
-    /// The end of what is under way in that epoch; `None` if the lane is of another.
+    /// The end of the in-flight batches in that epoch; `None` if they are of another.
     fn target(&self, partition: PartitionId, epoch: LeaderEpoch) -> Option<Offset> {
         let state = self.lock();
         let in_flight = state.in_flight_all.get(&partition)?;
@@ -178,7 +178,7 @@ impl Replicated {
         }
     }
 
-    /// Takes what is acknowledged out of what is under way.
+    /// Takes the acknowledged batches out of the in-flight batches.
     fn take_acked(&self, partition: PartitionId, shown: Option<Shown>) -> Vec<(Ticket, Appended)> {
         let Some(shown) = shown.filter(|shown| shown.promoted) else {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! The part of a [`SharedProducer`](crate::client::SharedProducer): batches that are handed on are kept
-//! here until the appending thread takes them, and each has a [`Completion`]. Nothing here waits, since
+//! The part of a [`SharedProducer`](crate::client::SharedProducer): handed-on batches are kept here
+//! until the appending thread takes them, and each has a [`Completion`]. Nothing here waits, since
 //! callers hold the lock that the appending thread needs.
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ impl Slot {
 }
 
 impl UntimedProducer {
-    /// As [`UntimedProducer::open`], without threads. Also returns where builders are given back.
+    /// As [`UntimedProducer::open`], without threads. Also returns where builders are returned to.
     ///
     /// # Errors
     /// As there.
@@ -70,7 +70,7 @@ impl UntimedProducer {
         }
     }
 
-    /// Whether a batch was handed on since this was last asked.
+    /// Whether a batch was handed on since the last call.
     #[inline]
     pub(in crate::client) fn take_has_new_jobs(&mut self) -> bool {
         match &mut self.outbox {
@@ -85,14 +85,15 @@ impl UntimedProducer {
         self.building_bytes
     }
 
-    /// What becomes of the batch that the last record of a partition is in.
+    /// The outcome of the batch with the last record of a partition.
     #[inline]
     pub(in crate::client) fn completion(&self, partition: PartitionId) -> Option<&Arc<Completion>> {
         let slot = self.slots.get(usize::try_from(partition).ok()?)?;
         slot.completion.as_ref()
     }
 
-    /// Hands on what is due. Returns how long the rest may still wait, `None` if nothing is left.
+    /// Hands on the batches whose time has come. Returns how long the rest may still wait, `None`
+    /// if nothing is left.
     ///
     /// # Errors
     /// What the delivery failed with.
@@ -116,19 +117,19 @@ impl UntimedProducer {
         Ok(wait)
     }
 
-    /// The time by which batches are due.
+    /// The time that batches are handed on by.
     pub(in crate::client) fn now(&self) -> Duration {
         self.store.clock().monotonic()
     }
 
-    /// Somebody waits for all that was sent: no batch in the making lingers.
+    /// A caller waits for all sent records: no batch in the making lingers.
     pub(in crate::client) fn hurry(&mut self) {
         for slot in &mut self.slots {
             slot.is_urgent = true;
         }
     }
 
-    /// How many records were sent to each partition to which any was.
+    /// How many records were sent to each partition, if any were.
     pub(in crate::client) fn sent_by_partition(&self) -> Vec<(PartitionId, u64)> {
         let counts = self
             .slots
@@ -138,7 +139,8 @@ impl UntimedProducer {
         numbered.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// The batches in the making will not be handed on: whoever waits for one of their records is told.
+    /// The batches in the making will not be handed on: callers that wait for their records get the
+    /// error.
     pub(in crate::client) fn fail_building(&mut self, error: &Error) {
         let building = self.slots.iter().filter(|slot| slot.is_building());
         for completion in building.filter_map(|slot| slot.completion.as_ref()) {

@@ -1,4 +1,4 @@
-//! What the topic file says, looked at again.
+//! The topic file, read again.
 
 use super::{Slot, Target, UntimedProducer};
 use crate::client::ProducerRecord;
@@ -8,7 +8,8 @@ use crate::store::TopicHandle;
 use crate::types::PartitionId;
 
 impl UntimedProducer {
-    /// Whether the topic takes a record of that size, as far as is known. Nothing is sent.
+    /// Whether the topic takes a record of that size, by its topic file as last read. Nothing is
+    /// sent.
     ///
     /// # Errors
     /// [`Kind::MessageTooLarge`].
@@ -22,8 +23,8 @@ impl UntimedProducer {
         self.target.weigh(&mut alone, exact, record, timestamp)
     }
 
-    /// Looks at the topic file again: partitions that came are used from now on. Where it cannot be
-    /// read, what it said last holds until it can.
+    /// Reads the topic file again: new partitions are used from now on. While it cannot be read,
+    /// its last content applies.
     ///
     /// # Errors
     /// [`Kind::UnknownTopic`] if the topic is gone.

@@ -157,7 +157,7 @@ fn a_topic_that_fails_is_named() {
     assert_ne!(done.status, 0);
     assert!(
         done.err
-            .contains("the first that is not is line 8 of standard input (topic bad)"),
+            .contains("the first one that is not is line 8 of standard input (topic bad)"),
         "{}",
         done.err
     );

@@ -110,7 +110,7 @@ fn a_log_directory_that_was_moved_is_named_anew() {
     );
     let done = brokers.shell.run("mq-topics", &["verify"], b"");
     assert!(done.status != 0, "{}", done.err);
-    let told = "mq-topics: broker 1: 2 replicas could not be looked at";
+    let told = "mq-topics: broker 1: 2 replicas could not be checked";
     assert!(
         done.err.contains(told) && done.err.matches("mq-topics: ").count() == 1,
         "{}",

@@ -1,8 +1,8 @@
-//! A file's bytes: as all see them, as they are on the disk, and what is between.
+//! A file's bytes: as processes see them, as they are on the disk, and the states between.
 
 use std::collections::BTreeMap;
 
-/// What the disk writes whole or not at all, bytes.
+/// The disk writes this many bytes entirely or not at all.
 const SECTOR: usize = 512;
 
 #[derive(Debug, Default)]
@@ -15,7 +15,8 @@ pub struct FileState {
 #[derive(Debug, Clone)]
 enum Change {
     Len(usize),
-    /// All of a sector as it is in the cache, not only what was written: so it goes to disk.
+    /// A whole sector as it is in the cache, not only the written part: the disk gets whole
+    /// sectors.
     Sector(usize, Vec<u8>),
 }
 
@@ -127,7 +128,7 @@ impl Change {
     }
 }
 
-/// What is beyond the image's length is not part of the file.
+/// Bytes beyond the image's length are not part of the file.
 fn overlay(image: &mut [u8], at: usize, bytes: &[u8]) {
     for (to, from) in image.iter_mut().skip(at).zip(bytes) {
         *to = *from;

@@ -1,6 +1,6 @@
-//! Ways to choose what a power cut leaves: all of them, or some by chance.
+//! Ways to choose what a power cut leaves: all of them, or some at random.
 
-/// Runs `run` once for every way to choose, and says how many there were. Panics beyond `most`.
+/// Runs `run` once for every way to choose, and returns how many there were. Panics beyond `most`.
 pub fn every_choice(most: usize, run: impl FnMut(&mut dyn FnMut(usize) -> usize)) -> usize {
     match first_choices(most, run) {
         (runs, true) => runs,
@@ -37,7 +37,7 @@ pub fn first_choices(
     (most, false)
 }
 
-/// Choices by chance, the same for the same seed (SplitMix64).
+/// Random choices, the same for the same seed (SplitMix64).
 pub fn seeded(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed;
     move |n| {

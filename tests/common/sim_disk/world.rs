@@ -1,13 +1,14 @@
-//! What is on the simulated disk, in the cache and for good, and what a power cut leaves of it.
+//! The content of the simulated disk, in the cache and durable, and what a power cut leaves of it.
 //!
 //! 1. A file's bytes reach the disk in sectors of 512 bytes, each whole or not at all, in any
 //!    order, each in any of the states it had since the last sync. Its length takes one of the
-//!    values it had, whatever bytes came along: zeros stand where they did not.
+//!    values it had, whichever sectors arrived: missing ones read as zeros.
 //! 2. A directory's entries reach the disk in their order, up to any one of them.
-//! 3. A rename is one step, between two directories too; nothing is lost from both nor in both.
-//!    A directory's removal is never there without what emptied it. (A journal does this.)
+//! 3. A rename is one step, between two directories too; the entry is never lost from both nor
+//!    present in both. A directory's removal reaches the disk only with the steps that emptied the
+//!    directory. (A journal does this.)
 //! 4. `sync_data` saves a file's bytes and length, and not its name. A sync of a directory saves
-//!    its entries (and by 3 what they hang on), and not what they name.
+//!    its entries (and by 3 the steps that they depend on), and not the files that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,7 +28,7 @@ pub struct Fault {
     pub at: u64,
     /// `None`: the process dies.
     pub errno: Option<Errno>,
-    /// Bytes that a write writes before.
+    /// How many bytes a write writes before that.
     pub bytes: usize,
 }
 
@@ -74,7 +75,7 @@ struct DirState {
 struct Step {
     number: u64,
     sets: Vec<(String, Option<u64>)>,
-    /// Directories whose steps up to this number it cannot be without.
+    /// Directories and the step of each that must be on the disk before this one.
     hangs_on: Vec<u64>,
 }
 
@@ -121,7 +122,7 @@ impl World {
         self.locks.clear();
     }
 
-    /// A number not given before: of an inode, a process, a description or a step.
+    /// An unused number: of an inode, a process, a description or a step.
     pub fn new_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
@@ -351,7 +352,7 @@ impl World {
 
     // Locks.
 
-    /// A description that asks for another kind gives up the one it has first, and may end with
+    /// A description that asks for another kind first gives up its present one, and may end with
     /// none (flock(2)).
     pub fn try_lock(
         &mut self,
@@ -387,10 +388,11 @@ impl World {
         self.locks.remove(&description);
     }
 
-    // What lasts.
+    // Durability.
 
     pub fn sync_dir(&mut self, inode: u64) -> io::Result<()> {
-        // How many steps of each directory go to the disk: all of this one's, and what they need.
+        // How many steps of each directory go to the disk: all of this one's, and those that they
+        // need.
         let mut taken = BTreeMap::from([(inode, self.dir(inode)?.unsynced.len())]);
         let mut look_at = vec![inode];
         while let Some(dir) = look_at.pop() {
@@ -456,7 +458,8 @@ impl World {
         }
     }
 
-    /// How many steps of each directory survive: as chosen, less those that lack what they need.
+    /// How many steps of each directory survive: as chosen, without those whose needed steps are
+    /// missing.
     fn choose_steps(&self, choice: &mut dyn FnMut(usize) -> usize) -> BTreeMap<u64, usize> {
         let mut taken = BTreeMap::new();
         for (&inode, state) in &self.inodes {

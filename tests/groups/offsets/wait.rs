@@ -212,7 +212,7 @@ fn a_topic_that_goes_unread_is_not_caught_up_with() {
     shell.topics(&["delete", "v", "--yes"]);
     let done = waiting.end_within(PATIENCE);
     assert_eq!(done.status, 1, "{}", done.err);
-    let says = "v:0 went while group 'g' had 1 of its records to read";
+    let says = "group 'g' lost v:0 with 1 of its records unread";
     assert!(done.err.contains(says), "{}", done.err);
 }
 

@@ -21,15 +21,15 @@ use crate::client::{CommitWhen, ReadFrom, stores};
 use crate::error::Result;
 use crate::types::TopicName;
 
-/// How often a group commits, if nobody says.
+/// The default of `--commit-interval`.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a member may stand still, if nobody says: as Kafka's.
+/// The default of `--session-timeout`, as in Kafka.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
-/// Shorter ones take a busy machine for a dead member.
+/// With a shorter timeout, a member on a busy machine would be taken for dead.
 const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 impl Args {
-    /// What is asked for, typed; everything that can be checked without the store is.
+    /// Makes the job, and checks everything that can be checked without the store.
     pub(super) fn job(self, now: &Now) -> Result<Job> {
         let framing = FramingOptions {
             format: self.format.as_deref(),
@@ -159,7 +159,7 @@ impl Args {
         };
         if group.is_none() && points_to_stored(selection.as_ref()) {
             return Err(usage(
-                "'stored' is where a group left off",
+                "'stored' is a group's committed offset",
                 "name the group with -g",
             ));
         }
@@ -191,13 +191,13 @@ impl Args {
     }
 }
 
-/// The expression of an option.
+/// Compiles an option's regular expression.
 fn regex(option: &str, text: Option<&str>) -> Result<Option<Regex>> {
     let parse = |text| Regex::new(text).map_err(|e| bad_regex(option, text, &e));
     text.map(parse).transpose()
 }
 
-/// Refuses a null marker where a null never prints as it.
+/// Refuses a null marker for an output in which it would never appear.
 fn check_marker(format: &Format) -> Result<()> {
     match format {
         Format::Json => Err(NULL_IN_JSON.refusal()),
@@ -257,7 +257,7 @@ fn points_to_stored(selection: Option<&Selection>) -> bool {
     }
 }
 
-/// The topics, and which of their partitions are named with them.
+/// The topics, and the partitions that were named with them.
 fn topics(args: &[String], regex: bool) -> Result<(Topics, Named)> {
     if regex {
         let patterns = args.iter().map(|arg| NamePattern::regex("-r", arg));

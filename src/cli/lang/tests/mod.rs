@@ -1,4 +1,4 @@
-//! What is read is cut right, wherever the buffer ends.
+//! Input is divided correctly, wherever the buffer ends.
 
 mod multi_line;
 mod round_trips;
@@ -58,8 +58,8 @@ fn owned(record: InputRecord<'_>) -> InputRecord<'static> {
 
 type Outcome = Result<InputRecord<'static>, Kind>;
 
-/// Reads `input` as it comes in pieces of `step` bytes. Invalid records are outcomes too; an
-/// error after which one cannot go on is the last.
+/// Reads `input` in pieces of `step` bytes. Invalid records are outcomes too; an error after which
+/// reading cannot continue is the last outcome.
 fn read_in_steps(options: InputOptions, input: &[u8], step: usize) -> Vec<Outcome> {
     let mut parser = RecordParser::new(options).expect("a format for input");
     let (mut start, mut end) = (0, 0);
@@ -108,8 +108,8 @@ fn read(options: &InputOptions, input: &[u8]) -> Vec<Outcome> {
     whole
 }
 
-/// `key=value` with `~` for null, `!` for a record that is invalid, joined by `|`. Headers
-/// follow as `;name:value`.
+/// `key=value` with `~` for null, `!` for an invalid record, joined by `|`. Headers follow as
+/// `;name:value`.
 fn shown(outcomes: Vec<Outcome>) -> String {
     let text =
         |bytes: Option<&Cow<'_, [u8]>>| bytes.map_or("~".into(), |b| b.escape_ascii().to_string());
@@ -391,7 +391,8 @@ fn templates_without_an_end_are_refused() {
         "%k %k\\n",
         "%v %v\\n",
         "%h{ %k=%v,} %v\\n",
-        // Each comes back changed: a header may begin as what ends them does, or be nothing.
+        // Each would come back changed: a header may begin like the end of the headers, or be
+        // empty.
         "%h{%k{json}:%v{json},}\"%v{escape}\\n",
         "%h{%k{hex}=%v{hex};}a%v{escape}\\n",
         "%h{%K %k%V %v}1%v{json}",
@@ -399,14 +400,14 @@ fn templates_without_an_end_are_refused() {
         "%h{%k{escape}}\\n%v{escape}\\n",
         "%h{a%k{escape}=%v{escape};}ab%v{escape}\\n",
         "%h{%K{big32}%k%V{big32}%v}\\n",
-        // The end of a field may be part of it.
+        // The end of a field may be part of the field.
         "%V1%v",
         "%V{hex}a%v",
         "%d{rfc3339}:%v\\n",
         "%v{hex}0%k{escape}\\n",
         "%k{base64}==%v{escape}\\n",
         "%h{%k{escape}|x%v{escape};}|%v{escape}\\n",
-        // What is said twice.
+        // Values that are written twice.
         "%d{s} %d %v\\n",
         "%h[a] %h{%k=%v;}\\n",
         "%h{%k=%v,%k;}\\n",
@@ -443,7 +444,7 @@ fn what_is_too_long_is_refused_early() {
         &small("%H{big32}%h{%k=%v;}"),
         &[(b"\x7f\xff\xff\xff", "!large")],
     );
-    // The caller's buffer need not grow much beyond the limit.
+    // The caller's buffer need not grow far beyond the limit.
     let mut parser = RecordParser::new(small("lines")).expect("lines");
     assert!(matches!(
         parser.next(b"12345678", false),

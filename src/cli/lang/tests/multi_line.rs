@@ -107,7 +107,7 @@ fn an_idle_input_ends_a_record_of_whole_lines() {
 }
 
 proptest! {
-    /// However it comes in pieces, and as lines put together by hand.
+    /// In any pieces, the result is the same as lines joined by hand.
     #[test]
     fn records_do_not_depend_on_pieces(
         input in "[Ea\n]{0,60}",

@@ -1,4 +1,4 @@
-//! What is written is read.
+//! What is written is read back unchanged.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::client::files;
 use crate::record::Header;
 use crate::types::TimestampType;
 
-/// Templates that are exact for any bytes.
+/// Templates that preserve any bytes.
 const EXACT: [&str; 14] = [
     "json",
     "%d{big64}%p{big32}%K{big32}%k%V{big32}%v%H{big32}%h{%K{big32}%k%V{little32}%v}",
@@ -66,7 +66,7 @@ fn write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) {
     assert!(try_write(renderer, record, out), "rendered");
 }
 
-/// Whether it could be written.
+/// Whether the record could be written.
 fn try_write(renderer: &Renderer, record: &InputRecord<'_>, out: &mut Vec<u8>) -> bool {
     let headers: Vec<Header<'_>> = record
         .headers
@@ -104,7 +104,7 @@ proptest! {
                 write(&renderer, record, &mut out);
             }
             let read = read_in_steps(options(format(text)), &out, step);
-            // Only the envelope names its topic on input.
+            // Only the envelope gives the topic on input.
             let topic = (text == "json").then_some(Cow::Borrowed("a.topic"));
             let want = records.iter().cloned().map(|record| {
                 Ok(InputRecord { topic: topic.clone(), ..record })
@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// Literals that meet what fields are written with.
+/// Literals that may occur in written fields.
 fn any_literal() -> impl Strategy<Value = String> {
     let one = prop_oneof![
         Just("\"".to_owned()),
@@ -137,7 +137,7 @@ fn any_literal() -> impl Strategy<Value = String> {
     proptest::collection::vec(one, 0..3).prop_map(|parts| parts.concat())
 }
 
-/// Fields that are exact for any bytes, whatever stands around them; `letter` is k or v.
+/// Fields that preserve any bytes in any surroundings; `letter` is k or v.
 fn any_field(letter: char) -> impl Strategy<Value = String> {
     let length = letter.to_ascii_uppercase();
     let measured = move |number: &str, how: &str| format!("%{length}{number}%{letter}{how}");
@@ -157,7 +157,7 @@ fn any_field(letter: char) -> impl Strategy<Value = String> {
     ]
 }
 
-/// Key, value and headers in any order, each set exactly, and what must not change besides.
+/// Key, value and headers in any order, each preserved, and the other fields that have to stay.
 fn any_template() -> impl Strategy<Value = String> {
     let literals = proptest::collection::vec(any_literal(), 8);
     let headers = (any_field('k'), any_field('v'), "(|%H |%H\\{big16\\})");
@@ -184,7 +184,7 @@ fn any_template() -> impl Strategy<Value = String> {
     })
 }
 
-/// How many templates were accepted: refusing all of them would prove nothing.
+/// How many templates were accepted: a test that refuses all of them would prove nothing.
 static ACCEPTED: AtomicUsize = AtomicUsize::new(0);
 
 proptest! {
@@ -202,7 +202,7 @@ proptest! {
         let mut out = Vec::new();
         for record in &records {
             let mut one = Vec::new();
-            // What does not fit into a number is refused when it is written.
+            // A value that does not fit a number format is refused when it is written.
             if !try_write(&renderer, record, &mut one) {
                 return Ok(());
             }

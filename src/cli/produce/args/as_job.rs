@@ -21,15 +21,16 @@ use crate::client::ProducerOptions;
 use crate::error::{Error, Kind, Result};
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
-/// A batch is gathered in memory: beyond this nothing gets faster.
+/// A batch is built in memory: a larger limit makes nothing faster.
 const BATCH_BYTES_MAX: usize = 1 << 30;
-/// How long the input is idle until the lines at hand are a record, unless --linger says so.
+/// The default of `--linger` where a record has several lines: once the input was idle for so long,
+/// the lines read so far are a record.
 const RECORD_IDLE: Duration = Duration::from_secs(1);
-/// How far appends may be ahead of their acknowledgements.
+/// The most bytes that may be appended and not yet acknowledged.
 const UNACKNOWLEDGED_BYTES_MAX: usize = 128 << 20;
 
 impl Args {
-    /// What is asked for, typed; everything that can be checked without the store is.
+    /// Makes the job, and checks everything that can be checked without the store.
     pub(super) fn job(self, now: Now) -> Result<Job> {
         let by_default_lines = self.delimiter.is_none() && !self.nul;
         let (named, first) = if self.each_topic {
@@ -127,8 +128,8 @@ impl Args {
             timeout: parse_duration(&self.timeout)?.max(Duration::from_millis(1)),
             partitioner: self.partitioner,
             keyless: self.keyless,
-            // More than a library's: longer syncs are fewer, and with one replica nothing of what is not
-            // acknowledged is kept in memory.
+            // More than the library's default: longer syncs are fewer, and with one replica
+            // unacknowledged records are not kept in memory.
             unacknowledged_bytes_max: UNACKNOWLEDGED_BYTES_MAX,
             ..ProducerOptions::default()
         };
@@ -167,7 +168,7 @@ impl Args {
                 input.format,
                 InputFormat::Lines(_) | InputFormat::MultiLine(_)
             );
-        // A template that cannot be read is refused before the store is touched.
+        // An invalid template is refused before the store is opened.
         crate::cli::lang::RecordParser::new(input.clone())?;
         let files: Vec<PathBuf> = first.into_iter().chain(self.files).collect();
         let sources = if files.is_empty() {
@@ -250,7 +251,7 @@ fn topic_name(given: OsString) -> Result<(TopicName, Option<PartitionId>)> {
     Ok((TopicName::new(text)?, None))
 }
 
-/// The name is text, as in Kafka; the value is whatever was given, or null.
+/// A header's name is text, as in Kafka; its value is any bytes, or null.
 fn header(given: OsString) -> Result<(Vec<u8>, Option<OriginText>)> {
     let bytes = bytes_as_given("-H", given.clone())?;
     let equals = memchr::memchr(b'=', &bytes);
@@ -274,7 +275,7 @@ fn header(given: OsString) -> Result<(Vec<u8>, Option<OriginText>)> {
     Ok((name.to_vec(), value))
 }
 
-/// Refuses fields that name a file where there is none.
+/// Refuses fields that name the input file where there is none.
 fn check_origins(added: &Added, sources: &[Source]) -> Result<()> {
     let texts = added.headers.iter().filter_map(|(_, value)| value.as_ref());
     let mut texts = texts.chain(&added.key);

@@ -1,4 +1,4 @@
-//! What any member can do for all: make the targets, tell of topics, remove the dead.
+//! What any member can do for the group: make the targets, report topics, remove dead members.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,28 +11,28 @@ use crate::error::{Error, Kind, Result};
 use crate::group::Membership;
 use crate::types::TopicName;
 
-/// Joins have calmed down when none came for so long, and for each member [`QUIET_OF_MEMBER`]
-/// longer: a burst is one rebalance, and the larger the group, the more one costs.
+/// Joins have settled when none came for this long, and [`QUIET_OF_MEMBER`] longer for each member:
+/// a burst then makes one rebalance. The larger the group, the more a rebalance costs.
 const QUIET: Duration = Duration::from_millis(10);
 /// What each member adds.
 const QUIET_OF_MEMBER: Duration = Duration::from_millis(1);
-/// A stream of joins puts the assignment off for so many times that.
+/// A stream of joins delays the assignment for at most this many times that.
 const QUIETS_MAX: u32 = 25;
-/// Targets that are not reached yet are made anew only after so long: each change of them sends
-/// everybody to give up something else.
+/// Targets that are not reached yet are replaced only after this long: each replacement makes all
+/// members give up other partitions.
 const REACH: Duration = Duration::from_millis(100);
 /// What each member adds.
 const REACH_OF_MEMBER: Duration = Duration::from_millis(10);
-/// What each next member waits longer before it does what one does for all.
+/// How much longer each next member waits before it does a task that one member does for all.
 const STAGGER: Duration = Duration::from_millis(3);
-/// From here on each adds only [`STAGGER_OF_MANY`]: the first few are enough, mostly.
+/// From this member on, each adds only [`STAGGER_OF_MANY`]: the first few mostly suffice.
 const STAGGER_MAX: u32 = 8;
 const STAGGER_OF_MANY: Duration = Duration::from_millis(1);
-/// The last of many looks at the topics so many times more seldom than the first.
+/// The last of many members checks the topics this many times less often than the first.
 const TOPICS_POLLS_MAX: u32 = 10;
 
 impl MembershipThread {
-    /// One of all that see the same is to act first.
+    /// A delay, so that one of all members that see the same acts first.
     pub(crate) fn stagger(&self) -> Duration {
         let rank = u32::try_from(self.member.rank()).unwrap_or(u32::MAX);
         STAGGER * rank.min(STAGGER_MAX)
@@ -67,7 +67,7 @@ impl MembershipThread {
         };
         let joins = self.joins.get_or_insert(fresh);
         if joins.assignment_epoch != assignment_epoch {
-            // Others made targets meanwhile, and more joins came.
+            // Other members made targets meanwhile, and more joins came.
             *joins = fresh;
         } else if joins.group_epoch != group_epoch {
             (joins.group_epoch, joins.since) = (group_epoch, now);
@@ -97,7 +97,7 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// Tells of topic files that are damaged, each once.
+    /// Reports damaged topic files, each once.
     pub(crate) fn notify_unreadable(&mut self) {
         let unreadable = self.member.take_unreadable();
         let names: BTreeSet<TopicName> = unreadable.iter().map(|(name, _)| name.clone()).collect();
@@ -115,8 +115,8 @@ impl MembershipThread {
         self.unreadable = names;
     }
 
-    /// When to look at the topics next. What one sees all hear of, so in a large group the first two
-    /// are enough; the next ones are there for the case that they stand still.
+    /// When to check the topics next. All members learn what one of them finds, so in a large group
+    /// the first two suffice; the next ones act if these stand still.
     pub(crate) fn topics_due_in(&self, now: Duration) -> Duration {
         let Some(at) = self.topics_at else {
             return Duration::ZERO;
@@ -131,7 +131,8 @@ impl MembershipThread {
         (at + period).saturating_sub(now)
     }
 
-    /// Ends the membership if a topic that is read by name was deleted, and tells of others.
+    /// Ends the membership if a topic that is read by name was deleted; reports other deleted
+    /// topics.
     pub(crate) fn find_deleted(&mut self) -> Result<()> {
         let topics = &self.member.state().topics;
         let gone: Vec<TopicName> = self

@@ -1,4 +1,4 @@
-//! Leadership moves while partitions are held: other replicas are read then, and their pages
+//! Changes of leaders while partitions are owned: the new replicas are read, and their state pages
 //! watched.
 
 use std::collections::BTreeSet;
@@ -19,8 +19,9 @@ pub(crate) fn source_of(reader: &PartitionReader) -> Source {
 }
 
 impl MembershipThread {
-    /// Once a topic that is held has changed, watches the pages of those who are read by now, and
-    /// has the caller look, too. What cannot be opened is tried again with the next turn.
+    /// After a change of a topic with owned partitions, watches the state pages of the replicas
+    /// that are to be read now, and makes the caller check, too. What cannot be opened is retried
+    /// in the next turn.
     pub(crate) fn follow_leaderships(&mut self, changed: bool) {
         let unwatched = self.has_unwatched();
         if !(changed || self.unfollowed || unwatched) {
@@ -45,7 +46,8 @@ impl MembershipThread {
                 Ok(topic) => {
                     self.topics.insert(name, topic);
                 }
-                // It may be deleted, or a directory is about to come: the caller finds out, too.
+                // It may be deleted, or its directory is about to be created: the caller finds out,
+                // too.
                 Err(_) => self.unfollowed = true,
             }
         }
@@ -54,7 +56,7 @@ impl MembershipThread {
         }
     }
 
-    /// Whether the kernel tells, but not of all pages.
+    /// Whether the kernel reports changes, but not of all state pages.
     pub(crate) fn has_unwatched(&self) -> bool {
         !self.watching.is_blind && self.held.values().any(|holding| holding.page.is_none())
     }

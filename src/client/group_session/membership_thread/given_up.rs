@@ -1,4 +1,4 @@
-//! Partitions that this member gave up before all that was delivered of them was committed.
+//! Partitions that this member gave up before everything delivered of them was committed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::client::group_session::orders::Generation;
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 
-/// Partitions that a message names; more are counted.
+/// How many partitions a message names; the rest is counted.
 const NAMED_MAX: usize = 5;
 
 /// The last assignment of each partition that was given up.
@@ -17,12 +17,12 @@ pub(crate) struct GivenUp(BTreeMap<TopicPartition, Former>);
 struct Former {
     generation: Generation,
     committed: Offset,
-    /// All before it was delivered.
+    /// Everything before it was delivered.
     delivered: Offset,
 }
 
 impl GivenUp {
-    /// One more.
+    /// Adds an assignment that was given up.
     pub(crate) fn add(
         &mut self,
         tp: &TopicPartition,
@@ -38,7 +38,7 @@ impl GivenUp {
         self.0.insert(tp.clone(), former);
     }
 
-    /// So much was delivered of an assignment, which may be one of these.
+    /// Notes how much was delivered of an assignment, which may be one of these.
     pub(crate) fn delivered(&mut self, generation: Generation, next: Offset) {
         let mut formers = self.0.values_mut();
         if let Some(former) = formers.find(|former| former.generation == generation) {
@@ -46,7 +46,7 @@ impl GivenUp {
         }
     }
 
-    /// Fails once where more was delivered than is committed.
+    /// Fails once if more was delivered than is committed.
     ///
     /// # Errors
     /// [`Kind::Rebalanced`].

@@ -1,4 +1,4 @@
-//! Giving partitions up, and taking them over: with where they begin.
+//! Giving partitions up, and taking them over, with the offsets where they begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -18,16 +18,16 @@ use crate::group::{self, Committed, Entry, OffsetCheck, check_offset};
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
-/// What each next member waits longer for another to commit where a topic is started.
+/// How much longer each next member waits for another to commit a topic's start.
 const START_WAIT: Duration = Duration::from_millis(100);
-/// So long partitions that can be given up wait for the others that are to be.
+/// How long partitions that can be given up wait for the others that are to be given up.
 const TOGETHER: Duration = Duration::from_millis(20);
-/// Of so many descriptors one partition is handed over at once, of two each: the caller has such a
-/// hand-over, too, while the next is prepared.
+/// Partitions are handed over at once up to this share of the descriptors, at two each: the caller
+/// has one such hand-over open while the next is prepared.
 const OPEN_SHARE: usize = 8;
 
 impl MembershipThread {
-    /// Gives up what is another's target by now.
+    /// Gives up partitions that are another member's target now.
     pub(crate) fn give_up(&mut self) -> Result<()> {
         let now = self.now();
         let Some(me) = self.member.me() else {
@@ -53,14 +53,15 @@ impl MembershipThread {
                     .order(Order::Revoke(holding.generation, tp.clone()));
             }
         }
-        // Asked after they were ordered: the caller looks at the orders before it reads another.
+        // Read after the orders were given: the caller takes the orders before it reads another
+        // assignment.
         let works_on = lock(&self.shared.reported).works_on;
         let mut waits_since = None;
         let mut ready = Vec::new();
         let mut moving = BTreeSet::new();
         for (tp, holding) in &self.held {
-            // What the caller was told to stop is given up, also if it is to stay by now: it is
-            // taken over anew.
+            // A partition that the caller was ordered to stop is given up even if it is to stay
+            // now: it is taken over again.
             let stays = me.target.contains(tp);
             let Some(since) = holding.stopping.filter(|_| !gone.contains(tp)) else {
                 continue;
@@ -82,10 +83,10 @@ impl MembershipThread {
             }
         }
         for tp in gone {
-            // Its topic is no more: what is committed of it counts for nobody.
+            // Its topic was deleted: its committed offset has no use any more.
             self.drop_holding(&tp, true);
         }
-        // All in one hold, unless some take their time.
+        // All in one critical section, unless some take long.
         let waits = waits_since.is_some_and(|since| now - since < TOGETHER);
         if waits || (ready.is_empty() && unread.is_empty()) {
             return Ok(());
@@ -120,8 +121,8 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// More of it may have been delivered, or be soon, than is committed: the next commit that is
-    /// asked for tells.
+    /// More of it may have been delivered, now or soon, than is committed: the next commit that the
+    /// caller asks for reports that.
     pub(crate) fn note_given_up(&mut self, tp: &TopicPartition) {
         if let Some(holding) = self.held.get(tp) {
             self.given_up
@@ -129,7 +130,7 @@ impl MembershipThread {
         }
     }
 
-    /// Holds a partition no longer. `is_lost`: the caller was not asked before.
+    /// Removes an owned partition. `is_lost`: the caller was not asked before.
     pub(crate) fn drop_holding(&mut self, tp: &TopicPartition, is_lost: bool) {
         let Some(holding) = self.held.remove(tp) else {
             return;
@@ -143,7 +144,7 @@ impl MembershipThread {
         }
     }
 
-    /// Hands what is owned newly to the caller.
+    /// Hands newly owned partitions to the caller.
     pub(crate) fn take_over(&mut self) -> Result<()> {
         let Some(me) = self.member.me() else {
             return Err(removed());
@@ -164,8 +165,8 @@ impl MembershipThread {
                 Some((tp.clone(), topic.topic_id))
             })
             .collect();
-        // Each is open until the caller takes it, which keeps no more open than it may: of more than
-        // that the next are handed over once these are taken.
+        // Each is open until the caller takes it, and the caller keeps no more open than it may:
+        // further partitions are handed over once these are taken.
         let open_max = (descriptors_max() / OPEN_SHARE).max(1);
         self.untaken = fresh.len() > open_max;
         if self.untaken {
@@ -175,24 +176,25 @@ impl MembershipThread {
             fresh.truncate(open_max);
         }
         if fresh.is_empty() {
-            // What is not taken over now may be another's before it comes back.
+            // A partition that is not taken over now may belong to another member before it comes
+            // back.
             self.stayed.clear();
             return Ok(());
         }
         self.member.refresh_offsets()?;
         if self.options.to_end {
-            // The largest end that any of them entered counts.
+            // The largest end that any member entered counts.
             self.member.refresh_others()?;
         }
         let mut opened = Vec::with_capacity(fresh.len());
         for (tp, topic_id) in fresh {
             if lock(&self.shared.reported).ended.is_some() {
-                // Nothing is begun yet: who is asked to end opens no more.
+                // Nothing is begun yet: a caller that was asked to end opens no more.
                 return Ok(());
             }
             match self.chooser.open(&tp) {
                 Ok(reader) => opened.push((tp, topic_id, reader)),
-                // Deleted: seen with the next look at the topics.
+                // Deleted: the next check of the topics finds that.
                 Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
                 Err(e) => self.break_off(tp, e)?,
             }
@@ -242,13 +244,14 @@ impl MembershipThread {
             });
         }
         self.shared.order_all(assigned);
-        // What was not taken over now may be another's before it comes back.
+        // A partition that was not taken over now may belong to another member before it comes
+        // back.
         self.stayed.clear();
         Ok(())
     }
 
-    /// A partition that cannot be read is told of and kept, and counts as done. Unless it is damaged
-    /// it is tried again.
+    /// Reports a partition that cannot be read, keeps it, and counts it as done. Unless it is
+    /// damaged, it is retried.
     fn break_off(&mut self, tp: TopicPartition, e: Error) -> Result<()> {
         if !e.is_of_one_partition() {
             return Err(e);
@@ -275,8 +278,8 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// Where each of these begins, what is committed of it, and the epoch before; what nothing is
-    /// committed of yet is committed first.
+    /// Where each of these begins, its committed offset, and the epoch before. If no offset is
+    /// committed yet, one is committed first.
     pub(crate) fn begin(
         &mut self,
         opened: &[(TopicPartition, Uuid, PartitionReader)],
@@ -308,8 +311,8 @@ impl MembershipThread {
         let mut begun = Vec::with_capacity(opened.len());
         for (tp, topic_id, reader) in opened {
             let committed = self.member.committed(tp, *topic_id);
-            // Where this member stood still in the middle of a release, another may have owned it
-            // meanwhile, and read on.
+            // If this member stood still during a release, another member may have owned the
+            // partition meanwhile, and read further.
             if let Some(place) = self.stayed.remove(tp)
                 && committed.as_ref().is_none_or(|c| c.offset <= place.0)
             {
@@ -331,7 +334,7 @@ impl MembershipThread {
         Ok(begun)
     }
 
-    /// Where to go on from what is committed.
+    /// Where to continue from the committed offset.
     fn resume(
         &self,
         reader: &PartitionReader,
@@ -356,7 +359,8 @@ impl MembershipThread {
         Ok((from, committed.offset, committed.leader_epoch))
     }
 
-    /// Where a committed offset stands. What a replica does not have yet, others may.
+    /// Where a committed offset stands in its log. Other replicas may have what this one does not
+    /// have yet.
     fn check_offset(&self, reader: &PartitionReader, committed: &Committed) -> Result<OffsetCheck> {
         let stands = check_offset(reader, &reader.page()?, committed)?;
         if reader.is_pinned() && matches!(stands, OffsetCheck::Beyond(_)) {
@@ -392,14 +396,15 @@ impl MembershipThread {
             let known = self.member.offsets().knows_topic(topic);
             let seen = self.member.state().topics.get(topic).copied();
             for (tp, topic_id, reader) in missing {
-                // What this member could not begin with the rest of its topic begins as that would.
+                // A partition that could not begin with the rest of its topic begins in the same
+                // way.
                 let begins = !known || self.unbegun.contains_key(tp);
                 let entry = match seen.filter(|_| begins) {
                     Some(seen) => self.began.start_of(&self.chooser, tp, seen, from),
                     None => starts::fresh_start(reader, *topic_id, None),
                 };
                 match entry {
-                    // Told where it is begun.
+                    // It is reported where it is begun.
                     Err(e) if e.is_of_one_partition() => {
                         self.unbegun.insert(tp.clone(), e);
                     }
@@ -410,8 +415,8 @@ impl MembershipThread {
         Ok(entries)
     }
 
-    /// Whether anything is committed of a topic. Where nothing is, the first of its readers
-    /// commits the start of all its partitions; the others wait a little for that.
+    /// Whether an offset of the topic is committed. If none is, the first of its readers commits
+    /// the start of all its partitions; the others wait a little for that.
     pub(crate) fn is_known_soon(&mut self, topic: &TopicName) -> Result<bool> {
         let own = self.member.id();
         let before = self
@@ -449,7 +454,7 @@ impl MembershipThread {
         }
     }
 
-    /// The end of a partition that begins at `from`: with `-e` the largest that a member entered.
+    /// The end of a partition that begins at `from`: with `-e` the largest that any member entered.
     pub(crate) fn until_of(
         &self,
         tp: &TopicPartition,
@@ -458,7 +463,7 @@ impl MembershipThread {
     ) -> Option<Offset> {
         let ends = self.ends.as_ref()?;
         if self.options.to_end && !ends.is_of(tp, topic_id) {
-            // It came after this member's ends were fixed.
+            // It was added after this member's ends were fixed.
             return Some(from);
         }
         let bounded = self.options.range.to.is_some();
@@ -470,7 +475,7 @@ impl MembershipThread {
         match end {
             Some(Offset::MAX) => None,
             Some(end) => Some(end),
-            // It came after this member's ends were fixed.
+            // It was added after this member's ends were fixed.
             None if self.options.to_end => Some(from),
             None => None,
         }

@@ -1,4 +1,4 @@
-//! What was delivered, committed, and is done.
+//! What was delivered, what is committed, and what is done.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ impl MembershipThread {
         }
     }
 
-    /// Ends that were raised by others, or whose time has passed.
+    /// Follows ends that other members raised, or whose time has passed.
     pub(crate) fn follow_ends(&mut self) -> Result<()> {
         let now_ms = self.store.clock().now_ms();
         if let Some(ends) = &mut self.ends
@@ -70,7 +70,7 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// What was delivered and is not committed, of partitions that `which` names.
+    /// What was delivered and is not committed, of the partitions that `which` selects.
     pub(crate) fn entries(&self, which: impl Fn(&TopicPartition) -> bool) -> Vec<Entry> {
         self.held
             .iter()
@@ -104,7 +104,7 @@ impl MembershipThread {
         if !commits.is_empty() {
             let mut outcome = self.commit_now();
             if outcome.as_ref().is_err_and(|e| e.kind() == Kind::Fenced) {
-                // Else the caller is told what the commit met.
+                // Else the caller gets the commit's error.
                 if self.member.refresh().is_ok() && self.member.me().is_some() {
                     // Only the lock was taken over: commit again.
                     outcome = self.commit_now();
@@ -124,7 +124,7 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// Says that all is done once it is: written out here, or committed by others.
+    /// Reports that all is done, once it is written out here or committed by other members.
     pub(crate) fn finish_if_done(&mut self) -> Result<()> {
         let Some(ends) = &self.ends else {
             return Ok(());
@@ -167,7 +167,8 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// Says for whom this member waits, once that takes long: one that never commits ends no wait.
+    /// Reports which partition this member waits for, once that takes long: if its owner never
+    /// commits, the wait never ends.
     fn notify_of_wait(&mut self, tp: &TopicPartition, end: Offset) -> Result<()> {
         let now = self.now();
         let since = *self.waits_since.get_or_insert(now);

@@ -1,6 +1,6 @@
-//! Where a partition's records come from, as a member follows it.
+//! The replica that a partition's records come from, as a member follows it.
 
 use crate::types::{BrokerId, Uuid};
 
-/// A replica: whose, and which directory.
+/// A replica: its broker, and the id of its directory.
 pub(crate) type Source = (BrokerId, Option<Uuid>);
