@@ -101,7 +101,7 @@ pub(crate) fn make_beside(
     plan: &Plan,
 ) -> Result<(String, MadeReplica)> {
     let aside = store::aside_dir(&plan.tp, &Uuid::random()?);
-    let made = fill_replica(store, log_dir, maker, (&aside, plan)).inspect_err(|_| {
+    let made = fill_replica(store, log_dir, maker, &aside, plan).inspect_err(|_| {
         remove_dir(&**log_dir.dir(), &aside);
     })?;
     Ok((aside, made))
@@ -159,7 +159,7 @@ pub(crate) fn make_replicas(
         let one = store
             .go_on()
             .and_then(|()| logs.of(plan.broker))
-            .and_then(|logs| make_in(store, logs, (&maker, plan), timeout));
+            .and_then(|logs| make_in(store, logs, &maker, plan, timeout));
         match one {
             Ok(replica) => made.push(replica),
             Err(e) => {
@@ -221,18 +221,14 @@ pub fn make_replica(
         role: Role::Follower,
     };
     let maker = Arc::new(Maker::begin(store)?);
-    make_in(
-        store,
-        &LogDir::open(store, broker)?,
-        (&maker, &plan),
-        timeout,
-    )
+    make_in(store, &LogDir::open(store, broker)?, &maker, &plan, timeout)
 }
 
 fn make_in(
     store: &Arc<StoreDir>,
     log_dir: &LogDir,
-    (maker, plan): (&Arc<Maker>, &Plan),
+    maker: &Arc<Maker>,
+    plan: &Plan,
     timeout: Duration,
 ) -> Result<MadeReplica> {
     let tp = &plan.tp;
@@ -272,7 +268,8 @@ fn fill_replica(
     store: &StoreDir,
     log_dir: &LogDir,
     maker: &Arc<Maker>,
-    (aside, plan): (&str, &Plan),
+    aside: &str,
+    plan: &Plan,
 ) -> Result<MadeReplica> {
     let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);

@@ -72,7 +72,7 @@ pub(crate) fn clear_occupied(
             .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
     };
     let found = ids
-        .map(|ids| certain_status(store, &**logs, (tp, timeout), page.as_ref(), ids))
+        .map(|ids| certain_status(store, &**logs, tp, timeout, page.as_ref(), ids))
         .transpose()?;
     if found == Some(ReplicaStatus::Named) {
         return Err(exists(&tp.topic));
@@ -199,7 +199,7 @@ mod tests {
             let page = replica.read_page().unwrap();
             let ids = page.map(|page| (page.topic_id, page.replica_uuid)).unwrap();
             let logs = &**replica.logs();
-            status(&self.store, logs, &tp(topic), page.as_ref(), ids).unwrap()
+            status(&self.store, logs, &tp(topic), page.as_ref(), ids.0, ids.1).unwrap()
         }
     }
 

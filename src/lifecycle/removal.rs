@@ -86,13 +86,7 @@ impl<'a> Remover<'a> {
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), store::replica_dir(tp));
-        match certain_status(
-            store,
-            &**logs,
-            (tp, timeout),
-            page.as_ref(),
-            (topic_id, uuid),
-        )? {
+        match certain_status(store, &**logs, tp, timeout, page.as_ref(), (topic_id, uuid))? {
             ReplicaStatus::Worthless => {}
             ReplicaStatus::Named | ReplicaStatus::Stray => return Ok(()),
             ReplicaStatus::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),

@@ -64,7 +64,7 @@ pub fn replace_replicas(
         failed: BTreeMap::new(),
     };
     for (at, (tp, old)) in lost.iter().enumerate() {
-        match make_one(store, &log_dir, &maker, (tp, *old)) {
+        match make_one(store, &log_dir, &maker, tp, *old) {
             Ok((new, made)) => batch.making.push(Making {
                 at,
                 old: *old,
@@ -95,7 +95,8 @@ fn make_one(
     store: &StoreDir,
     log_dir: &LogDir,
     maker: &Arc<Maker>,
-    (tp, old): (&TopicPartition, Uuid),
+    tp: &TopicPartition,
+    old: Uuid,
 ) -> Result<(String, MadeReplica)> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     mine(topic.meta(), tp, log_dir.broker(), old)?;
@@ -176,7 +177,7 @@ impl Batch<'_> {
         self.each_of(None, |one| {
             guard.step()?;
             if let Some(kept) = one.kept.take() {
-                take_over(store, logs, (&kept, &one.aside), (&mut one.made, &one.new))?;
+                take_over(store, logs, &kept, &one.aside, &mut one.made, &one.new)?;
             }
             let name = store::replica_dir(one.tp());
             logs.rename_new(&one.new, &name)
@@ -304,7 +305,7 @@ fn is_worthless(
     match ids {
         Some((_, found)) if found == uuid => Ok(true),
         // Inside a critical section of the store's lock: no deletion proof is on its way.
-        Some(ids) => match certain_status(store, logs, (tp, Duration::ZERO), page.as_ref(), ids)? {
+        Some(ids) => match certain_status(store, logs, tp, Duration::ZERO, page.as_ref(), ids)? {
             ReplicaStatus::Worthless => Ok(true),
             ReplicaStatus::Named | ReplicaStatus::Stray => Ok(false),
             ReplicaStatus::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),

@@ -30,8 +30,10 @@ use crate::types::Offset;
 pub(crate) fn take_over(
     store: &StoreDir,
     logs: &dyn Dir,
-    (old, from): (&Replica, &str),
-    (made, to): (&mut MadeReplica, &str),
+    old: &Replica,
+    from: &str,
+    made: &mut MadeReplica,
+    to: &str,
 ) -> Result<()> {
     let Some(page) = old.read_page()? else {
         return Ok(());

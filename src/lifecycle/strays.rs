@@ -93,7 +93,7 @@ fn observe(
         let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
-    let found = status(store, &**logs, &tp, page.as_ref(), (topic_id, uuid))?;
+    let found = status(store, &**logs, &tp, page.as_ref(), topic_id, uuid)?;
     // A deletion that is under way, or died, is not finished here: this takes no lock. Its proof
     // may have come into its place since the last check, and is removed from there only once the
     // directory is gone.
@@ -125,7 +125,8 @@ pub(crate) fn status(
     logs: &dyn Dir,
     tp: &TopicPartition,
     page: Option<&StatePage>,
-    (topic_id, uuid): (Uuid, Uuid),
+    topic_id: Uuid,
+    uuid: Uuid,
 ) -> Result<ReplicaStatus> {
     // A proof counts, whether or not the maker is alive.
     if store::is_deleted(store, topic_id, uuid)? {
@@ -179,11 +180,12 @@ pub(crate) fn status(
 pub(crate) fn certain_status(
     store: &StoreDir,
     logs: &dyn Dir,
-    (tp, timeout): (&TopicPartition, Duration),
+    tp: &TopicPartition,
+    timeout: Duration,
     page: Option<&StatePage>,
     ids: (Uuid, Uuid),
 ) -> Result<ReplicaStatus> {
-    let found = status(store, logs, tp, page, ids)?;
+    let found = status(store, logs, tp, page, ids.0, ids.1)?;
     if found != ReplicaStatus::Stray {
         return Ok(found);
     }

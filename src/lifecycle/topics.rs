@@ -206,7 +206,7 @@ pub fn alter_configs(
     timeout: Duration,
 ) -> Result<TopicMeta> {
     let (meta, after) = until_answered(store, timeout, || {
-        change_configs(store, name, (set, unset), timeout)
+        change_configs(store, name, set, unset, timeout)
     })?;
     let names_flush =
         |name: &&str| set.contains_key(*name) || unset.iter().any(|unset| unset == name);
@@ -230,7 +230,8 @@ pub fn alter_configs(
 fn change_configs(
     store: &Arc<StoreDir>,
     name: &TopicName,
-    (set, unset): (&BTreeMap<String, String>, &[String]),
+    set: &BTreeMap<String, String>,
+    unset: &[String],
     timeout: Duration,
 ) -> Result<(TopicMeta, TopicConfigs)> {
     let guard = FencedLock::acquire_store(store, "alter a topic", timeout)?;

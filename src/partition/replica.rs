@@ -195,13 +195,13 @@ impl Replica {
 
     /// The reading that must not change before the holder of the append lock counts as stopped.
     pub fn holders_reading(&self, served: &mut WriteProbe) -> u64 {
-        served.reading(&self.page, (HEARTBEAT_AT, SERVED_AT), &self.clock)
+        served.reading(&self.page, HEARTBEAT_AT, SERVED_AT, &self.clock)
     }
 
     /// The reading that must not change before a seal counts as abandoned by the process that
     /// transfers leadership.
     pub fn movers_reading(&self, served: &mut WriteProbe) -> u64 {
-        served.reading(&self.page, (MOVER_HEARTBEAT_AT, SERVED_AT), &self.clock)
+        served.reading(&self.page, MOVER_HEARTBEAT_AT, SERVED_AT, &self.clock)
     }
 
     /// Starts the heartbeat for a seal before a leadership transfer.

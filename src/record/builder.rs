@@ -93,13 +93,9 @@ impl BatchBuilder {
         } else {
             self.base_timestamp
         };
-        let body = body_len(
-            timestamp.wrapping_sub(base),
-            self.count,
-            key,
-            value,
-            headers_len(headers.into_iter()),
-        );
+        let (header_count, header_bytes) = headers_len(headers.into_iter());
+        let delta = timestamp.wrapping_sub(base);
+        let body = body_len(delta, self.count, key, value, header_count, header_bytes);
         self.len_bytes() + varint::len(body as i64) + body
     }
 
@@ -130,7 +126,8 @@ impl BatchBuilder {
             self.count,
             key,
             value,
-            (header_count, headers_len),
+            header_count,
+            headers_len,
         );
         check_len(
             self.buffer
@@ -319,7 +316,8 @@ fn body_len(
     offset_delta: usize,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-    (header_count, headers_len): (usize, usize),
+    header_count: usize,
+    headers_len: usize,
 ) -> usize {
     size_of_val(&ATTRIBUTES)
         + varint::len(time_delta)

@@ -409,7 +409,8 @@ fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
     append(&store, &tp, 5);
     let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
-    let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
+    let sealed =
+        Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_PATIENCE).expect("sealed");
     let writer = {
         let (store, tp) = (Arc::clone(&store), tp.clone());
         std::thread::spawn(move || append(&store, &tp, 1))
@@ -432,7 +433,8 @@ fn a_mover_that_can_write_no_epoch_lifts_its_seal_itself() {
     append(&store, &tp, 5);
     let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
-    let sealed = Sealed::seal(&store, &tp, leader, 0, LIBRARY_PATIENCE).expect("sealed");
+    let sealed =
+        Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_PATIENCE).expect("sealed");
     sealed.undo(LIBRARY_PATIENCE).expect("undone");
     assert!(!sealed.holds().expect("a look"));
     let began = Instant::now();

@@ -49,7 +49,8 @@ pub(super) fn elect(job: Elect, env: &Env) -> Result<Outcome> {
 /// One row: old and new leader, the end of the new leader's log if it matters, and the result.
 fn row(
     tp: &TopicPartition,
-    (from, to): (BrokerId, BrokerId),
+    from: BrokerId,
+    to: BrokerId,
     end: Option<Offset>,
     result: &str,
 ) -> Vec<Cell> {
@@ -118,7 +119,7 @@ fn preferred(
             failures.notify(env, &e);
             FAILED
         });
-        rows.row(row(&wanted.tp, (wanted.from, wanted.to), None, result))?;
+        rows.row(row(&wanted.tp, wanted.from, wanted.to, None, result))?;
     }
     rows.finish()?;
     Ok(failures.outcome())
@@ -171,7 +172,7 @@ fn unclean(
             PLANNED
         };
         let end = Some(one.log_end_offset);
-        rows.row(row(&one.tp, (one.from, one.to), end, result))?;
+        rows.row(row(&one.tp, one.from, one.to, end, result))?;
     }
     rows.finish()?;
     Ok(failures.outcome())

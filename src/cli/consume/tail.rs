@@ -188,7 +188,7 @@ impl Search<'_> {
             let window = needed.max(least.min(WINDOW_MAX));
             let from = until.saturating_sub(window).max(self.of.start);
             least = window.saturating_mul(2).max(WINDOW_MIN);
-            let outcome = self.window(consumer, on, (from, until), needed, &mut last);
+            let outcome = self.window(consumer, on, from, until, needed, &mut last);
             needed -= last.len() as Offset;
             for place in last.drain(..) {
                 self.newest.offer(place);
@@ -208,7 +208,8 @@ impl Search<'_> {
         &mut self,
         consumer: &mut Consumer,
         on: &mut Reading<'_>,
-        (from, until): (Offset, Offset),
+        from: Offset,
+        until: Offset,
         needed: Offset,
         last: &mut VecDeque<Place>,
     ) -> Result<Seen> {
@@ -218,7 +219,7 @@ impl Search<'_> {
         consumer.seek(tp, from)?;
         consumer.limit(tp, until);
         let mut buf = Vec::new();
-        while let Some(fetched) = match fetch(consumer, on, (tp, until), POLL_BYTES, &mut buf)? {
+        while let Some(fetched) = match fetch(consumer, on, tp, until, POLL_BYTES, &mut buf)? {
             Got::Stopped => return Ok(Seen::Stopped),
             Got::Nothing => None,
             Got::Some(fetched) => Some(fetched),
@@ -275,7 +276,8 @@ enum Got {
 fn fetch(
     consumer: &mut Consumer,
     on: &Reading<'_>,
-    (tp, until): (&TopicPartition, Offset),
+    tp: &TopicPartition,
+    until: Offset,
     bytes_max: usize,
     buf: &mut Vec<u8>,
 ) -> Result<Got> {
@@ -443,13 +445,8 @@ impl Again<'_> {
                 self.consumer.seek(&of.tp, *offset)?;
             }
             let bytes_max = (wanted.len() * 256).clamp(AGAIN_BYTES.0, AGAIN_BYTES.1);
-            let fetched = match fetch(
-                &mut self.consumer,
-                on,
-                (&of.tp, of.end),
-                bytes_max,
-                &mut buf,
-            )? {
+            let fetched = match fetch(&mut self.consumer, on, &of.tp, of.end, bytes_max, &mut buf)?
+            {
                 Got::Stopped => return Ok(Rendered::Stopped),
                 Got::Nothing => break,
                 Got::Some(fetched) => fetched,

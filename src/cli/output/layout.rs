@@ -67,7 +67,7 @@ pub(super) fn lay_out(columns: &[Column], body: &[u16], width: Option<u16>) -> O
         let headings = headings(columns, &shown, true);
         let broken = |of_text: u16| {
             let room = room(&shown)?;
-            fit(columns, &headings, (&shown, body), (room, of_text))
+            fit(columns, &headings, &shown, body, room, of_text)
         };
         let last_minor = minor.next();
         let of_text = if last_minor.is_some() {
@@ -132,8 +132,10 @@ fn whole(headings: &[String], shown: &[usize], body: &[u16]) -> Vec<u16> {
 fn fit(
     columns: &[Column],
     headings: &[String],
-    (shown, body): (&[usize], &[u16]),
-    (room, of_text): (u32, u16),
+    shown: &[usize],
+    body: &[u16],
+    room: u32,
+    of_text: u16,
 ) -> Option<Vec<u16>> {
     let body: Vec<u16> = shown
         .iter()

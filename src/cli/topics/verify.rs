@@ -128,7 +128,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             failures.notify(env, e);
         }
         if kept.is_empty() || !may.is_empty() {
-            repair(consent, &store, (&may, &unseen), &mut failures, env)?;
+            repair(consent, &store, &may, &unseen, &mut failures, env)?;
         }
         return Ok(failures.outcome());
     }
@@ -312,7 +312,8 @@ fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
 fn repair(
     consent: Consent,
     store: &Arc<StoreDir>,
-    (damaged, unseen): (&[&Verified], &[(TopicPartition, BrokerId)]),
+    damaged: &[&Verified],
+    unseen: &[(TopicPartition, BrokerId)],
     failures: &mut Failures,
     env: &mut Env,
 ) -> Result<()> {

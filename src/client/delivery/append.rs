@@ -106,7 +106,7 @@ impl Appender<'_> {
             // syncs.
             let configs = writer.configs();
             if !configs.every_message() && is_sync_due(configs, &appended) {
-                hand_to_sync(shared, self.threads, appended, (partition, configs), None)?;
+                hand_to_sync(shared, self.threads, appended, partition, configs, None)?;
             }
             return Ok(());
         }
@@ -123,7 +123,8 @@ impl Appender<'_> {
                 shared,
                 self.threads,
                 appended,
-                (partition, writer.configs()),
+                partition,
+                writer.configs(),
                 Some(ticket),
             );
         }
@@ -137,7 +138,7 @@ impl Appender<'_> {
         shared.ledger.acknowledge([(ticket, appended)]);
         let configs = writer.configs();
         if configs.every_message() || is_sync_due(configs, &appended) {
-            hand_to_sync(shared, self.threads, appended, (partition, configs), None)?;
+            hand_to_sync(shared, self.threads, appended, partition, configs, None)?;
         }
         Ok(())
     }

@@ -209,7 +209,8 @@ pub(crate) fn hand_to_sync(
     shared: &Arc<Shared>,
     threads: &mut Threads,
     appended: Appended,
-    (partition, configs): (PartitionId, &TopicConfigs),
+    partition: PartitionId,
+    configs: &TopicConfigs,
     ticket: Option<Ticket>,
 ) -> Result<()> {
     let mut state = lock(&shared.syncs.state);

@@ -58,7 +58,7 @@ impl Ends {
             let mut of_topic = Vec::with_capacity(topic.meta().partitions.len());
             for partition in 0..topic.meta().partitions.len() {
                 let tp = TopicPartition::new(name.clone(), partition as PartitionId);
-                let end = match end_of(chooser, options, &offsets, (&topic, &tp), now_ms) {
+                let end = match end_of(chooser, options, &offsets, &topic, &tp, now_ms) {
                     // No record of it can be read: its owner reports that, and no member waits for
                     // it.
                     Err(e) if e.kind() == Kind::Damaged => 0,
@@ -160,7 +160,8 @@ fn end_of(
     chooser: &Chooser,
     options: &GroupOptions,
     offsets: &OffsetsState,
-    (topic, tp): (&TopicHandle, &TopicPartition),
+    topic: &TopicHandle,
+    tp: &TopicPartition,
     now_ms: Timestamp,
 ) -> Result<Until> {
     let reader = chooser.open(tp)?;

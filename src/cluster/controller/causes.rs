@@ -52,7 +52,8 @@ pub(crate) fn lock_kept(
     cx: &mut Context<'_>,
     p: &mut Partition,
     assessment: &Assessment<'_>,
-    (sequence, heartbeat): (Option<u64>, u64),
+    sequence: Option<u64>,
+    heartbeat: u64,
 ) {
     force(cx, p, assessment, Forced::LockKept(sequence, heartbeat));
 }

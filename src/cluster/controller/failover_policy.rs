@@ -39,7 +39,9 @@ pub(crate) fn apply_policy(
     }
     match watch(cx, p, &assessment) {
         LockWatch::Free => {}
-        LockWatch::Stopped(seen) => return lock_kept(cx, p, &assessment, seen),
+        LockWatch::Stopped((sequence, heartbeat)) => {
+            return lock_kept(cx, p, &assessment, sequence, heartbeat);
+        }
         LockWatch::Held => {
             let since = p.reign.watch.map_or(cx.now, |watch| watch.since);
             let watched = cx.now.saturating_sub(since);

@@ -224,10 +224,10 @@ impl Under<'_> {
     }
 
     fn seal(&mut self, store: &Arc<StoreDir>, terms: Terms<'_>) -> Result<()> {
-        let leader = (self.wanted.from, self.from_uuid);
+        let (leader, uuid) = (self.wanted.from, self.from_uuid);
         let (tp, epoch) = (&self.wanted.tp, self.wanted.epoch);
         let now = store.clock().monotonic();
-        match Sealed::seal(store, tp, leader, epoch, SEAL_TIMEOUT) {
+        match Sealed::seal(store, tp, leader, uuid, epoch, SEAL_TIMEOUT) {
             Ok(sealed) => {
                 self.approach = Approach::begin(now);
                 self.sealed = Some(sealed);

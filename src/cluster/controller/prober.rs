@@ -339,7 +339,7 @@ fn probe_loop(
         let mut gone = Vec::new();
         let observe = |reader: &mut SnapshotReader<'_>, request: &Request| {
             let (observe, lock) =
-                reader.probe_once((&request.tp, broker), request.probe, request.synced_only);
+                reader.probe_once(&request.tp, broker, request.probe, request.synced_only);
             Answer {
                 broker,
                 tp: request.tp.clone(),

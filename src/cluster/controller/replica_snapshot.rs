@@ -105,7 +105,7 @@ impl<'a> SnapshotReader<'a> {
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let (observe, tried) = self.probe_once((&at.tp, broker), probe, synced_only);
+            let (observe, tried) = self.probe_once(&at.tp, broker, probe, synced_only);
             if probe {
                 lock = tried;
             }
@@ -122,7 +122,8 @@ impl<'a> SnapshotReader<'a> {
     /// Probes one replica. `probe`: also its append lock.
     pub fn probe_once(
         &mut self,
-        (tp, broker): (&TopicPartition, BrokerId),
+        tp: &TopicPartition,
+        broker: BrokerId,
         probe: bool,
         synced_only: bool,
     ) -> (ReplicaSnapshot, Lock) {

@@ -58,7 +58,7 @@ impl PartitionReader {
         let topic = TopicHandle::open(store, &tp.topic)?;
         let leader = topic.partition(tp.partition)?.leader;
         let replica = open_replica(store, &topic, tp)?;
-        PartitionReader::of_replica(store, topic, (leader, false), replica)
+        PartitionReader::of_replica(store, topic, leader, false, replica)
     }
 
     /// Opens the replica that a broker holds.
@@ -79,13 +79,14 @@ impl PartitionReader {
                 .cure(format!("its replicas are on {}", all.join(", "))));
         }
         let replica = Replica::open(store, tp, broker)?;
-        PartitionReader::of_replica(store, topic, (broker, true), replica)
+        PartitionReader::of_replica(store, topic, broker, true, replica)
     }
 
     fn of_replica(
         store: &Arc<StoreDir>,
         topic: TopicHandle,
-        (broker, pinned): (BrokerId, bool),
+        broker: BrokerId,
+        pinned: bool,
         replica: Replica,
     ) -> Result<Self> {
         Ok(PartitionReader {

@@ -119,11 +119,7 @@ impl ReplicaRecovery<'_> {
 }
 
 /// The note about records that a follower drops.
-pub(crate) fn given_up(
-    tp: &TopicPartition,
-    (to, end): (Offset, Offset),
-    epoch: LeaderEpoch,
-) -> String {
+pub(crate) fn given_up(tp: &TopicPartition, to: Offset, end: Offset, epoch: LeaderEpoch) -> String {
     let records = end - to;
     format!(
         "{tp}: the log was truncated to offset {to}: {records} records beyond it were dropped, as the \

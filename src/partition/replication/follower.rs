@@ -377,7 +377,7 @@ impl Follower {
         let mut own = recovery.ready(held.page()?, self.known, self.first)?;
         let to = divergence(recovery.epochs, own.tail.end, &theirs, leaders_end);
         if to < own.tail.end {
-            let note = given_up(&self.tp, (to, own.tail.end), epoch);
+            let note = given_up(&self.tp, to, own.tail.end, epoch);
             own = recovery.truncate(own, to)?;
             self.store.add_note(note);
         }

@@ -34,7 +34,8 @@ impl Sealed {
     pub fn seal(
         store: &Arc<StoreDir>,
         tp: &TopicPartition,
-        (leader, uuid): (BrokerId, Uuid),
+        leader: BrokerId,
+        uuid: Uuid,
         epoch: LeaderEpoch,
         timeout: Duration,
     ) -> Result<Self> {
@@ -152,7 +153,7 @@ mod tests {
         append();
         std::fs::write(&page, old).expect("restored");
         let leader = (0, first.replica);
-        let sealed = Sealed::seal(&store, &tp, leader, first.leader_epoch, TIMEOUT);
+        let sealed = Sealed::seal(&store, &tp, leader.0, leader.1, first.leader_epoch, TIMEOUT);
         assert_eq!(sealed.expect("sealed").end(), 2);
     }
 }

@@ -41,7 +41,8 @@ impl WriteProbe {
     pub fn reading(
         &mut self,
         file: &Arc<dyn File>,
-        (heartbeat_at, own_at): (u64, u64),
+        heartbeat_at: u64,
+        own_at: u64,
         clock: &Arc<dyn Clock>,
     ) -> u64 {
         let missed = self.observe(file, own_at, clock);
@@ -161,7 +162,7 @@ mod tests {
         let mut watch = |time: u64| {
             let (began, mut still, mut longest) = (clock.monotonic(), None, Duration::ZERO);
             while clock.monotonic() - began < Duration::from_millis(time) {
-                let (now, reading) = (clock.monotonic(), served.reading(&file, (0, 64), &clock));
+                let (now, reading) = (clock.monotonic(), served.reading(&file, 0, 64, &clock));
                 let still = still.get_or_insert_with(|| heartbeat::Stillness::begin(reading, now));
                 longest = longest.max(still.observe(reading, now));
                 clock.sleep(Duration::from_millis(20));
