@@ -383,7 +383,9 @@ fn no_epoch_of_a_leader_that_lost_records_begins_while_one_in_sync_cannot_be_rea
     fs::rename(&unmounted, &logs).expect("moved");
     let refused = alter("1").expect_err("it would lose five records");
     assert!(
-        refused.to_string().contains("lacks records that broker 1"),
+        refused
+            .to_string()
+            .contains("lacks records of the in-sync replica on broker 1"),
         "{refused}"
     );
 }
