@@ -154,6 +154,17 @@ impl Env {
         self.with_store(|disk, clock, path| StoreDir::open_or_create(disk, clock, path))
     }
 
+    /// As [`Env::open_or_create_store`], and notes that a missing store was created.
+    pub fn open_or_note_new_store(&self) -> Result<Arc<StoreDir>> {
+        match self.open_store() {
+            Err(e) if e.kind() == Kind::NoStore => {}
+            opened => return opened,
+        }
+        let store = self.open_or_create_store()?;
+        self.note(&format!("created the store {}", store.path().display()));
+        Ok(store)
+    }
+
     /// Lets a signal end a change that creates many files; these are removed then.
     pub fn end_changes_by_signal(&self, store: &StoreDir) {
         let stop = self.signals.stop_flag();

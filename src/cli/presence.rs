@@ -20,22 +20,32 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// [`Kind::NoStore`] if it is not.
 pub fn check(store: &StoreDir, path: &Path) -> Result<()> {
+    check_with(store, path, " during the wait")
+}
+
+fn check_with(store: &StoreDir, path: &Path, when: &str) -> Result<()> {
     if store.is_still_at(path) {
         return Ok(());
     }
-    let text = format!(
-        "the store at {} was moved or deleted during the wait",
-        path.display()
-    );
+    let text = format!("the store at {} was moved or deleted{when}", path.display());
     Err(Error::new(Kind::NoStore, text).cure("if it was moved, name where it is now with --store"))
 }
 
 /// Returns the failure, or the error that the store is gone if that is its cause. A store that is
 /// being removed loses its files first, and its directory last.
 pub fn unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) -> Error {
+    unless_gone_with(e, store, path, " during the wait", env)
+}
+
+/// The same for a daemon, which does not wait for anything.
+pub fn daemon_unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) -> Error {
+    unless_gone_with(e, store, path, "", env)
+}
+
+fn unless_gone_with(e: Error, store: &StoreDir, path: &Path, when: &str, env: &Env) -> Error {
     let until = env.monotonic() + REMOVAL;
     loop {
-        if let Err(gone) = check(store, path) {
+        if let Err(gone) = check_with(store, path, when) {
             return gone;
         }
         if env.stopping() || env.monotonic() >= until {

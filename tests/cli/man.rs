@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, ArgGroup, Command, Id};
 use clap_mangen::Man;
 use mq::cli::docs::commands;
 
@@ -73,7 +73,18 @@ fn synopsis(command: &Command) -> String {
     let mut text = format!(".SH SYNOPSIS\n.nh\n.ad l\n\\fB{}\\fR", unbroken(name));
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let (arguments, options): (Vec<&Arg>, Vec<&Arg>) = shown.partition(|arg| arg.is_positional());
+    let mut grouped: Vec<&Id> = Vec::new();
     for arg in options.into_iter().chain(arguments) {
+        let mut groups = command.get_groups().filter(|group| group.is_required_set());
+        let group = groups.find(|group| group.get_args().any(|id| id == arg.get_id()));
+        if let Some(group) = group {
+            if !grouped.contains(&group.get_id()) {
+                grouped.push(group.get_id());
+                text.push('\n');
+                text.push_str(&one_of(command, group));
+            }
+            continue;
+        }
         text.push('\n');
         text.push_str(&typed(arg));
     }
@@ -84,8 +95,43 @@ fn synopsis(command: &Command) -> String {
     text
 }
 
+/// `{--to POINT | --by N}`: the options of a group of which one is required; `...` where more than
+/// one may be given.
+fn one_of(command: &Command, group: &ArgGroup) -> String {
+    let members = group.get_args().filter_map(|id| {
+        let mut all = command.get_arguments();
+        all.find(|arg| arg.get_id() == id && !arg.is_hide_set())
+    });
+    let members: Vec<String> = members.map(|arg| bare(arg) + dots(arg)).collect();
+    let more = if group.clone().is_multiple() {
+        "..."
+    } else {
+        ""
+    };
+    format!("{{{}}}{more}", members.join(" |\n"))
+}
+
 /// `[-p LIST]`, `TOPIC...` and the like.
 fn typed(arg: &Arg) -> String {
+    let (text, dots) = (bare(arg), dots(arg));
+    if arg.is_required_set() {
+        format!("{text}{dots}")
+    } else {
+        format!("[{text}]{dots}")
+    }
+}
+
+fn dots(arg: &Arg) -> &'static str {
+    let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+    if takes_more || matches!(arg.get_action(), ArgAction::Append) {
+        "..."
+    } else {
+        ""
+    }
+}
+
+/// `-p LIST`.
+fn bare(arg: &Arg) -> String {
     let mut parts = Vec::new();
     let short = arg.get_short().map(|short| format!("-{short}"));
     let long = arg.get_long().map(|long| format!("--{long}"));
@@ -100,18 +146,7 @@ fn typed(arg: &Arg) -> String {
                 .map(|name| format!("\\fI{}\\fR", unbroken(name))),
         );
     }
-    let takes_more = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
-    let dots = if takes_more || matches!(arg.get_action(), ArgAction::Append) {
-        "..."
-    } else {
-        ""
-    };
-    let text = parts.join("\\ ");
-    if arg.is_required_set() {
-        format!("{text}{dots}")
-    } else {
-        format!("[{text}]{dots}")
-    }
+    parts.join("\\ ")
 }
 
 /// A word that roff neither changes nor breaks.
@@ -179,6 +214,39 @@ fn a_synopsis_shows_the_values() {
         let command = all.find(|c| c.get_name() == tool).expect("a tool");
         let text = synopsis(&command);
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
+    }
+}
+
+/// A reader of the line sees that one of several options is required.
+#[test]
+fn a_synopsis_shows_what_is_required() {
+    for (tool, sub, part) in [
+        (
+            "mq-groups",
+            "reset",
+            "\n{\\fB\\-\\-to\\fR\\ \\fIPOINT\\fR |\n\\fB\\-\\-by\\fR\\ \\fIN\\fR |\n",
+        ),
+        (
+            "mq-groups",
+            "check",
+            "\n{\\fB\\-\\-warn\\fR\\ \\fIN|DURATION\\fR |\n\\fB\\-\\-critical\\fR\\ \\fIN|DURATION\\fR}...\n",
+        ),
+        (
+            "mq-groups",
+            "alter",
+            "\n{\\fB\\-c\\fR\\ \\fIKEY=VALUE\\fR... |\n\\fB\\-\\-unset\\fR\\ \\fIKEY\\fR...}...\n",
+        ),
+        ("mq-topics", "dump", "\\fB\\-\\-file\\fR\\ \\fI"),
+    ] {
+        let mut all = commands().into_iter();
+        let mut command = all.find(|c| c.get_name() == tool).expect("a tool");
+        command.build();
+        let text = synopsis(command.find_subcommand(sub).expect("a command"));
+        assert!(text.contains(part), "{sub}: {text}");
+        assert!(
+            !text.contains(&format!("[{}", part.trim())),
+            "{sub}: {text}"
+        );
     }
 }
 

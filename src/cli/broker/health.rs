@@ -85,7 +85,7 @@ fn notify(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> 
     );
     note(
         &health.awaiting_preferred,
-        "not led by the preferred leader, which does not run, is drained or not in sync yet",
+        "the preferred leader cannot lead now, because it does not run, is drained or is not in sync yet",
         env,
     );
     if health.all_drained {

@@ -71,10 +71,12 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
                 return Ok(Outcome::Done);
             }
             admin.reassign(&plan, throttle)?;
-            begun(&store, plan.len(), env);
+            let count = plan.len();
+            begun(&store, count, wait.is_some(), env);
             if let Some(timeout) = wait {
                 let all: BTreeSet<_> = plan.into_iter().map(|planned| planned.tp).collect();
                 wait_for_end(&admin, Some(&all), timeout, env)?;
+                env.note(&format!("done: reassigned {}", partitions(count)));
             }
             Ok(Outcome::Done)
         }
@@ -113,10 +115,15 @@ pub(super) fn meant(
     Ok(meant)
 }
 
-fn begun(store: &Arc<StoreDir>, count: usize, env: &Env) {
+fn begun(store: &Arc<StoreDir>, count: usize, waits: bool, env: &Env) {
     let what = partitions(count);
     env.note(&if Liveness::new(store).controller_lives() {
-        format!("reassigning {what}; 'mq-broker reassign' shows its progress")
+        let progress = if waits {
+            ""
+        } else {
+            "; 'mq-broker reassign' shows its progress"
+        };
+        format!("reassigning {what}{progress}")
     } else {
         format!("reassigning {what}: no controller runs, so it waits until a broker is started")
     });

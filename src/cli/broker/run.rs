@@ -6,7 +6,7 @@ use super::job::Job;
 use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
-use crate::cli::{Env, Outcome, local_zone};
+use crate::cli::{Env, Outcome, local_zone, presence};
 use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, Stop};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
@@ -96,7 +96,9 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
             }
         }
     };
-    daemon.run(&stop, &mut ready, &mut notify)?;
+    daemon
+        .run(&stop, &mut ready, &mut notify)
+        .map_err(|e| presence::daemon_unless_gone(e, &store, store.path(), env))?;
     Ok(Outcome::Done)
 }
 

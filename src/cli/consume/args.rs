@@ -127,7 +127,8 @@ pub struct Args {
     /// partition without a committed offset is read from the start, or from where -o says
     #[arg(short, long, value_name = "GROUP", help_heading = "Group")]
     group: Option<String>,
-    /// When to commit the offsets of records that were written out
+    /// When to commit the offsets of records that were written out. Behind a pipe use -c N: a reader
+    /// such as head takes more records than it prints, and those are committed, too
     #[arg(
         long,
         value_name = "WHEN",

@@ -425,10 +425,15 @@ impl Exec {
     ) -> Result<Ran> {
         let failed = self.failed(batch, tp, status);
         let Some(dead_letters) = &mut self.dead_letters else {
-            return Err(failed.cure(
-                "correct what made it fail and start again, or add --retries, --dead-letter; \
-                 'mq-groups skip' passes over a record",
-            ));
+            let add = if self.job.retries == 0 {
+                "--retries, --dead-letter"
+            } else {
+                "--dead-letter"
+            };
+            return Err(failed.cure(format!(
+                "correct what made it fail and start again, or add {add}; 'mq-groups skip' passes \
+                 over a record"
+            )));
         };
         let origin = Origin {
             tp,

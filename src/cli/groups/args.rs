@@ -82,8 +82,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = DESCRIBE_EXAMPLES)]
 struct DescribeArgs {
-    /// The groups [default: all]
-    #[arg(value_name = "GROUP")]
+    /// The groups, or quoted globs [default: all]
+    #[arg(value_name = "GROUP|GLOB")]
     groups: Vec<String>,
     /// A row (in JSON: an object) for each member
     #[arg(long, help_heading = "Group", conflicts_with = "only_lagging")]
@@ -100,6 +100,7 @@ Examples:
   mq-groups describe
   mq-groups describe billing
   mq-groups describe billing --members
+  mq-groups describe 'app-*'
   mq-groups describe --members --format json | jq -r .host
   mq-groups describe --only-lagging --format tsv";
 

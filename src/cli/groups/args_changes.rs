@@ -139,8 +139,8 @@ impl CloneArgs {
 ///
 /// Each change and each commit, oldest first, as far back as offsets.log reaches. A log that
 /// has grown is compacted: it then begins with the offsets of that moment, and with those
-/// before the last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups), undo,
-/// delete, delete-offsets, live (a member joined), expire.
+/// before the last change by mq-groups. Kinds: commit (by a member), reset (by mq-groups reset, skip,
+/// commit or clone), undo, delete, delete-offsets, live (a member joined), expire.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HISTORY_EXAMPLES)]
 pub struct HistoryArgs {

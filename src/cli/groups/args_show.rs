@@ -177,9 +177,14 @@ impl SkipArgs {
 ///
 /// A plain number is a lag in records, over all partitions of a group; a duration is the age of
 /// its oldest unread record. Above these limits the result is WARNING or CRITICAL. Exit status: 0
-/// OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: also for a missing group or a wrong command line.
+/// OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: also for a missing group, a lag that is not known or a
+/// wrong command line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = CHECK_EXAMPLES)]
+// Otherwise a usage error shows a GROUP that was given as if it were required.
+#[command(
+    override_usage = "mq-groups check [OPTIONS] <--warn <N|DURATION>|--critical <N|DURATION>> [GROUP]..."
+)]
 #[command(group = clap::ArgGroup::new("thresholds").required(true).multiple(true))]
 pub struct CheckArgs {
     /// The groups [default: all]

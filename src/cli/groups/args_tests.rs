@@ -140,6 +140,8 @@ fn what_is_refused_says_what_is_allowed() {
         ("reset g --to start --by 1", "cannot be used with"),
         ("reset g --to stored --yes", "--by N"),
         ("reset g --to x --yes", "a point is"),
+        ("reset g --to start:end --yes", "--to takes one point"),
+        ("reset g --to 10:20 --yes", "a time begins with @: @10:20"),
         // Errors come before the question of consent.
         ("reset g --to earliest", "that is start here"),
         ("reset g --by x", "--by -10"),

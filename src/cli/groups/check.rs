@@ -107,12 +107,18 @@ fn assess(job: &Check, seen: GroupDescription) -> Finding {
         let is_untouched = row.committed_offset.is_none() && is_empty;
         !is_known && !is_untouched
     });
-    if let Some(row) = unreadable
-        && beyond.is_none()
-    {
+    if let Some(row) = beyond.or(unreadable) {
+        let why = if row.is_beyond {
+            ": the committed offset is beyond the end of the log"
+        } else {
+            ""
+        };
         return Finding {
             status: Status::Unknown,
-            text: format!("the lag of {}:{} is not known", row.topic, row.partition),
+            text: format!(
+                "the lag of {}:{} is not known{why}",
+                row.topic, row.partition
+            ),
             group: seen.group,
             lag: None,
         };
@@ -136,14 +142,7 @@ fn assess(job: &Check, seen: GroupDescription) -> Finding {
         lag.seconds
             .map_or_else(|| "of unknown age".to_owned(), |age| format!("{age} s"))
     );
-    let status = if let Some(row) = beyond {
-        let _ = write!(
-            text,
-            "; the offset of {}:{} is beyond the end of the log",
-            row.topic, row.partition
-        );
-        Status::Critical
-    } else if above(job.critical) {
+    let status = if above(job.critical) {
         Status::Critical
     } else if above(job.warn) {
         Status::Warning

@@ -61,7 +61,7 @@ pub struct List {
 /// `mq-groups describe`.
 #[derive(Debug)]
 pub struct Describe {
-    /// The groups, by exact name; none: all.
+    /// The groups, by name or glob; none: all.
     pub groups: Vec<String>,
     /// A row for each member instead of each committed offset.
     pub members: bool,

@@ -12,7 +12,7 @@ use crate::cli::{Env, Outcome};
 use crate::client::groups::{self, CommitEntry, OffsetsState};
 use crate::client::offset_spec::Point;
 use crate::client::{StoreDir, open_reader, resolve_within, topics};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, near_names};
 use crate::types::{Offset, TopicPartition, Uuid};
 
 /// Moves a group's offsets.
@@ -41,12 +41,48 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         consent: job.consent,
         output: job.output,
     };
+    let created = Created::of(&store, &job.group)?;
+    let env = &*env;
     asked.change(
         env,
         || groups::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new()),
         |moved| format!("move {moved} of group '{}'?", job.group.escape_debug()),
-        |notes| groups::reset(&store, &job.group, &plan, false, TIMEOUT, notes),
+        |notes| {
+            let done = groups::reset(&store, &job.group, &plan, false, TIMEOUT, notes)?;
+            created.note(env);
+            Ok(done)
+        },
     )
+}
+
+/// The note on a group that a change creates: its name may be mistyped.
+struct Created(Option<String>);
+
+impl Created {
+    /// To be called before the change.
+    fn of(store: &Arc<StoreDir>, group: &str) -> Result<Self> {
+        let known = groups::list(store)?;
+        if known.iter().any(|name| name == group) {
+            return Ok(Created(None));
+        }
+        let near: Vec<String> = near_names(group, known.iter().map(String::as_str))
+            .iter()
+            .map(|name| format!("'{}'", name.escape_debug()))
+            .collect();
+        let like = if near.is_empty() {
+            String::new()
+        } else {
+            format!(" (there is also {})", near.join(", "))
+        };
+        let group = group.escape_debug();
+        Ok(Created(Some(format!("created group '{group}'{like}"))))
+    }
+
+    fn note(&self, env: &Env) {
+        if let Some(note) = &self.0 {
+            env.note(note);
+        }
+    }
 }
 
 fn nothing_to_move(job: &Reset) -> Error {
@@ -138,9 +174,11 @@ pub fn commit(job: Commit, env: &mut Env) -> Result<Outcome> {
         let changes = groups::reset(&store, &job.group, &plan, true, TIMEOUT, &mut Vec::new())?;
         print(&job.group, &changes, job.output, env)?;
     } else {
+        let created = Created::of(&store, &job.group)?;
         let done = warned(env, |notes| {
             groups::commit(&store, &job.group, &plan, TIMEOUT, notes)
         })?;
+        created.note(env);
         if job.output.is_given {
             print(&job.group, &done, job.output, env)?;
         }

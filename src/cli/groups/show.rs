@@ -1,10 +1,13 @@
 //! `mq-groups list` and `describe`.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::job::{Describe, List};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
+use crate::cli::pattern::NamePattern;
 use crate::cli::{Env, Failures, Outcome};
+use crate::client::StoreDir;
 use crate::client::groups::{self, GroupDescription};
 use crate::error::{Kind, Result};
 
@@ -85,7 +88,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     let names = if all {
         groups::list(&store)?
     } else {
-        job.groups
+        matching(&store, &job.groups)?
     };
     let mut failures = Failures::default();
     let mut seen = Vec::with_capacity(names.len());
@@ -97,6 +100,9 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 }
                 if let Some(damage) = &group.damage {
                     failures.warn(env, damage);
+                } else if !all && !job.members && group.offsets.is_empty() {
+                    let name = group.group.escape_debug();
+                    env.note(&format!("group '{name}' has no committed offsets"));
                 }
                 if job.only_lagging {
                     group
@@ -150,6 +156,31 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     }
     rows.finish()?;
     Ok(failures.outcome())
+}
+
+/// The groups of these names and globs, each once. A name or glob that no group has stands for
+/// itself: describing it reports that.
+fn matching(store: &Arc<StoreDir>, given: &[String]) -> Result<Vec<String>> {
+    let known = groups::list(store)?;
+    let mut names: Vec<String> = Vec::with_capacity(given.len());
+    for text in given {
+        let mut found: Vec<&String> = Vec::new();
+        // A group's name may contain anything, also what makes an invalid glob.
+        if !known.contains(text)
+            && let Ok(pattern) = NamePattern::parse(text)
+        {
+            found.extend(known.iter().filter(|name| pattern.matches(name)));
+        }
+        if found.is_empty() {
+            found.push(text);
+        }
+        for name in found {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// Notes that there is no member to show; for all groups, only if none has any.

@@ -305,7 +305,12 @@ fn late(job: &Wait, seen: &GroupDescription, lag: &Lag, timeout: Duration) -> Er
     let (group, after) = (job.group.escape_debug(), show_duration(timeout));
     let text = format!("group '{group}' has not caught up after {after}: {lag}");
     let word = shell_word(&job.group);
-    let cure = if seen.members.as_ref().is_some_and(Vec::is_empty) {
+    let cure = if seen.offsets.iter().any(|row| row.is_beyond) {
+        format!(
+            "a committed offset is beyond the end of the log: 'mq-groups describe {word}' shows the \
+             reset that moves it back"
+        )
+    } else if seen.members.as_ref().is_some_and(Vec::is_empty) {
         format!("it has no members; start one: mq-consume -g {word} TOPIC")
     } else {
         format!("wait longer with --timeout; 'mq-groups describe {word}' shows its offsets")

@@ -11,7 +11,7 @@ use super::job::Watch;
 use super::screen::{KeyCommand, Screen};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
-use crate::cli::{Env, Outcome, stdout};
+use crate::cli::{Env, Outcome, presence, stdout};
 use crate::client::groups::{self, GroupDescription};
 use crate::client::{StoreDir, stores};
 use crate::disk::{Wake, Watcher, new_watcher};
@@ -50,7 +50,7 @@ pub fn watch(job: Watch, env: &mut Env) -> Result<Outcome> {
     let mut changes = Changes::new(&store);
     let mut before: Option<Vec<GroupDescription>> = None;
     while !env.stopping() {
-        let mut seen = observe(&store, &job)?;
+        let mut seen = observe_there(&store, &job, env)?;
         let rows = block(&seen, job.output, env)?;
         // The age of a lag does not count as a change.
         for row in seen.iter_mut().flat_map(|group| &mut group.offsets) {
@@ -79,7 +79,7 @@ fn draw(job: &Watch, store: &Arc<StoreDir>, env: &mut Env) -> Result<Outcome> {
     let mut changes = Changes::new(store);
     let mut screen = Screen::take()?;
     while !env.stopping() {
-        let seen = observe(store, job)?;
+        let seen = observe_there(store, job, env)?;
         show(&seen, job, env)?;
         let started = env.monotonic();
         while !env.stopping() && env.monotonic().saturating_sub(started) < PERIOD {
@@ -148,6 +148,15 @@ fn clock(env: &Env) -> String {
 /// ASCII text, cut to the columns.
 fn cut(text: &str, columns: u16) -> &str {
     text.get(..usize::from(columns)).unwrap_or(text)
+}
+
+/// As [`observe`], of a store that is still at its path: a deleted one would look like one without
+/// groups.
+fn observe_there(store: &Arc<StoreDir>, job: &Watch, env: &Env) -> Result<Vec<GroupDescription>> {
+    let path = env.store_path()?;
+    let seen = observe(store, job).map_err(|e| presence::unless_gone(e, store, &path, env))?;
+    presence::check(store, &path)?;
+    Ok(seen)
 }
 
 fn observe(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> {

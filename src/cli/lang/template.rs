@@ -8,7 +8,7 @@ use super::text::{TEXT_FORMATS, TextFormat};
 use super::usage;
 use crate::error::{Error, Result};
 
-const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %k key, \
+const FIELDS: &str = "the fields are %t topic, %p partition, %o offset, %d timestamp, %T the same, %k key, \
                       %v value, %K %V their lengths, %H header count, %h{ %k=%v } each header, \
                       %h[name] one header, %i count of this run, %w log start, %W high watermark; \
                       %% %{ %} stand for themselves";
@@ -24,7 +24,7 @@ pub(super) fn field_named(name: &str) -> Option<&'static str> {
 /// A shorter form for `--help`, several fields on a line.
 pub const FIELDS_HELP: &str = "\
 Fields of -f (more in mq(7)):
-  %t topic   %p partition   %o offset   %d timestamp   %k key   %v value
+  %t topic   %p partition   %o offset   %d %T timestamp   %k key   %v value
   %K %V lengths of the key and value that follow, -1 for null
   %H number of headers   %h{ %k=%v } each header   %h[NAME] one header
   %i count of this run, from 0   %w log start   %W high watermark

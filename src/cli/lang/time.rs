@@ -51,7 +51,23 @@ pub fn parse_time(text: &str, now: &Now) -> Result<Timestamp> {
         _ if text.bytes().all(|b| b.is_ascii_digit()) => epoch(text),
         _ => now.clock_or_date(text),
     };
-    found.ok_or_else(refuse)
+    found.ok_or_else(|| match missing_day(text) {
+        Some(why) => usage(format!("'{}' is not a time: {why}", shown(text)), CURE),
+        None => refuse(),
+    })
+}
+
+/// Why a text that looks like a date is none: its month has fewer days.
+fn missing_day(text: &str) -> Option<String> {
+    let mut scan = Scan(text.as_bytes());
+    let year = scan.digits(4)?;
+    scan.byte(b"-")?;
+    let month = scan.digits(2)?;
+    scan.byte(b"-")?;
+    let day = scan.digits(2)?;
+    let first = Date::new(year as i16, month as i8, 1).ok()?;
+    let is_missing = day > i32::from(first.days_in_month());
+    is_missing.then(|| format!("{} has no day {day}", first.strftime("%B %Y")))
 }
 
 /// An epoch of 10 digits is in seconds, of 13 in milliseconds.
@@ -184,6 +200,20 @@ mod tests {
     fn berlin() -> Now {
         let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("zone");
         Now { now_ms: NOON, zone }
+    }
+
+    #[test]
+    fn a_day_that_a_month_does_not_have_is_named() {
+        for (text, why) in [
+            ("2026-02-30", "February 2026 has no day 30"),
+            ("2026-02-29T10:00Z", "February 2026 has no day 29"),
+            ("2026-04-31", "April 2026 has no day 31"),
+        ] {
+            let e = parse_time(text, &berlin()).expect_err(text);
+            assert!(e.to_string().contains(why), "{e}");
+        }
+        let e = parse_time("2026-13-01", &berlin()).expect_err("no month");
+        assert!(!e.to_string().contains("has no day"), "{e}");
     }
 
     #[test]

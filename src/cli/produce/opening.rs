@@ -336,9 +336,7 @@ impl Run<'_> {
     pub(super) fn raise_or_check(&self, most: usize) -> String {
         // The record's size is unknown, so the advice names a round limit above the present one.
         let round = most.saturating_mul(2).next_power_of_two();
-        let whole = self
-            .source_bytes
-            .filter(|_| matches!(self.job.input.format, InputFormat::Whole));
+        let whole = self.source_bytes.filter(|_| self.is_whole());
         let bytes = whole.map_or(round, |bytes| bytes + 1024);
         let bytes = bytes.min(i32::MAX as usize);
         let raise = match (&self.job.topic, self.topics.get()) {
@@ -347,7 +345,7 @@ impl Run<'_> {
             (None, _) => "raise max.message.bytes of its topic".to_owned(),
         };
         match &self.job.input.format {
-            InputFormat::Whole => format!("the file is one record: {raise}"),
+            InputFormat::Whole => format!("the whole input is one record: {raise}"),
             InputFormat::Lines(_) => format!("{raise}, or name another delimiter with -D"),
             InputFormat::MultiLine(_) => {
                 format!(

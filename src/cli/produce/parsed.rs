@@ -13,6 +13,9 @@ use crate::client::ProducerRecord;
 use crate::error::{Error, Kind, Result};
 use crate::record::Header;
 
+/// How much of an input that is one record, and too large, is read to find its length.
+const MEASURED_BYTES_MAX: usize = 1 << 30;
+
 impl Run<'_> {
     /// Adds advice, for this topic, to the error for a record above the input limit.
     fn with_limit(&self, e: Error) -> Error {
@@ -21,6 +24,31 @@ impl Run<'_> {
         }
         let cure = self.raise_or_check(self.message_bytes_max());
         e.cure(cure)
+    }
+
+    /// Reads an input that is one record, and too large, to its end: the advice needs its length.
+    fn measure(&mut self, input: &mut Input, mut read: usize) -> Result<()> {
+        if self.source_bytes.is_some() {
+            return Ok(());
+        }
+        let mut buf = vec![0; READ_BYTES];
+        while read < MEASURED_BYTES_MAX {
+            if self.ready(input, None)? == Awaited::Stop {
+                return Ok(());
+            }
+            let more = input
+                .read(&mut buf)
+                .map_err(|e| Error::io("read", input.name(), e))?;
+            if more == 0 {
+                self.source_bytes = Some(read);
+                return Ok(());
+            }
+            read += more;
+            self.env.progress(more as u64, self.topics.sent());
+        }
+        // Its length is not known, so the advice is the largest limit there is.
+        self.source_bytes = Some(i32::MAX as usize);
+        Ok(())
     }
 
     /// Feeds records of any format.
@@ -39,7 +67,15 @@ impl Run<'_> {
                 return Ok(());
             }
             let rest = buf.get(start..filled).unwrap_or_default();
-            let step = parser.next(rest, eof).map_err(|e| self.with_limit(e))?;
+            let step = match parser.next(rest, eof) {
+                Ok(step) => step,
+                Err(e) => {
+                    if e.kind() == Kind::MessageTooLarge && self.is_whole() && !eof {
+                        self.measure(input, rest.len())?;
+                    }
+                    return Err(self.with_limit(e));
+                }
+            };
             match step {
                 Step::Record { record, consumed } => {
                     let taken = rest.get(..consumed).unwrap_or_default();

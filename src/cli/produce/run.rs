@@ -11,6 +11,7 @@ use super::job::{Echo, Job, Source, check_missing};
 use super::lines::Place;
 use super::observer::Waits;
 use super::topics::OpenTopics;
+use crate::cli::lang::InputFormat;
 use crate::cli::{Env, Outcome};
 use crate::client::StoreDir;
 use crate::client::topics::{self, TopicConfigs};
@@ -30,7 +31,7 @@ const ECHO_TIMEOUT: Duration = Duration::from_millis(2);
 /// The run ended with this error, which gives the number of acknowledged records and the first line
 /// that is not acknowledged.
 pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
-    let store = env.open_or_create_store()?;
+    let store = env.open_or_note_new_store()?;
     let is_there = match &job.topic {
         Some(topic) => topics::read_if_there(&store, topic)?.is_some(),
         None => false,
@@ -139,6 +140,11 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether each source is one record.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.job.input.format, InputFormat::Whole)
+    }
+
     /// Where the next record begins.
     pub(super) fn here(&self) -> Place {
         Place {
@@ -150,7 +156,11 @@ impl Run<'_> {
     /// A place in the input, for messages.
     pub(super) fn place(&self, place: Place) -> String {
         let source = self.job.sources.get(place.source).map(Source::name);
-        format!("line {} of {}", place.line, source.unwrap_or_default())
+        let source = source.unwrap_or_default();
+        if self.is_whole() {
+            return source;
+        }
+        format!("line {} of {source}", place.line)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -225,9 +225,9 @@ struct VerifyArgs {
     /// Read every record and check every checksum
     #[arg(long, help_heading = "Topic")]
     deep: bool,
-    /// Repair damage: truncate cuts the log before the damage, so all records after the damage are
-    /// cut, too. It keeps the part that it cuts in a file beside the log, and clears the offline
-    /// mark
+    /// Repair damage, with the checks of --deep: truncate cuts the log before the damage, so all
+    /// records after the damage are cut, too. It keeps the part that it cuts in a file beside the
+    /// log, and clears the offline mark
     #[arg(long, value_name = "HOW", help_heading = "Changes")]
     repair: Option<Repair>,
     #[command(flatten)]

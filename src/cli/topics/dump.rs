@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::job::{Dump as Job, DumpWhat};
-use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::Chosen;
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
@@ -45,6 +45,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
     let mut dump = Dump {
         stdout: env.stdout(),
         rows: Listing::stdout(env, &COLUMNS, job.output),
+        is_table: job.output.format == OutputFormat::Table,
         broken: None,
     };
     let mut failures = Failures::default();
@@ -93,6 +94,7 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
 struct Dump {
     stdout: Stdout,
     rows: Listing<BufWriter<Stdout>>,
+    is_table: bool,
     broken: Option<Error>,
 }
 
@@ -179,7 +181,12 @@ impl Dump {
                 } else {
                     header.producer_id.into()
                 },
-                sound.into(),
+                match sound {
+                    // In a table, a plain false is shown as a dash, and a batch that was not checked
+                    // is one, too.
+                    Some(false) if self.is_table => "false".into(),
+                    sound => sound.into(),
+                },
             ])?;
             position += total;
         }
@@ -212,14 +219,18 @@ impl Dump {
 
     fn broken(&mut self, path: &Path, position: u64, why: &str) {
         self.broken.get_or_insert_with(|| {
-            Error::new(
-                Kind::Damaged,
-                format!(
-                    "CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}",
-                    path.display()
-                ),
-            )
-            .cure("'mq-topics verify --deep' checks a whole topic")
+            let text = format!(
+                "CORRUPT_MESSAGE: {} is damaged at byte {position}: {why}",
+                path.display()
+            );
+            let e = Error::new(Kind::Damaged, text);
+            if path.extension().is_some_and(|ext| ext == "cut") {
+                e.cure(
+                    "a repair cut this off a log: it begins at the damage, and belongs to no topic",
+                )
+            } else {
+                e.cure("'mq-topics verify --deep' checks a whole topic")
+            }
         });
     }
 }

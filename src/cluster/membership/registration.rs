@@ -169,8 +169,16 @@ impl Registration {
     /// Checks that the lock is still the broker's lock.
     ///
     /// # Errors
-    /// [`Kind::BrokerState`] if it was replaced: another daemon may run by now.
+    /// [`Kind::BrokerState`] if it was replaced: another daemon may run by now. [`Kind::NoStore`] if
+    /// the store is no longer at its path: a daemon that went on would maintain files that no
+    /// other process finds.
     pub fn check(&self) -> Result<()> {
+        let path = self.store.path();
+        if !self.store.is_still_at(path) {
+            let text = format!("the store at {} was moved or deleted", path.display());
+            return Err(Error::new(Kind::NoStore, text)
+                .cure("if it was moved, name where it is now with --store"));
+        }
         if self.lock.in_place()? {
             return Ok(());
         }

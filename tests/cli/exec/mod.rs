@@ -357,3 +357,18 @@ fn a_group_that_breaks_under_a_command_ends_it_with_a_word() {
     );
     assert!(done.err.contains("rebuilt"), "{}", done.err);
 }
+
+/// Advice to add an option that was given would be wrong.
+#[test]
+fn the_advice_names_only_options_that_are_not_given() {
+    let _tally = Tally::start();
+    for (more, add) in [
+        (&[][..], "or add --retries, --dead-letter;"),
+        (&["--retries", "1"], "or add --dead-letter;"),
+    ] {
+        Tally::case();
+        let done = exec(&shell_with(&["a"]), "exit 1", more);
+        assert_eq!(done.status, 1, "{}", done.err);
+        assert!(done.err.contains(add), "{}", done.err);
+    }
+}

@@ -55,7 +55,7 @@ fn a_line_that_is_refused_names_field_place_and_what_is_due() {
         let lines: Vec<&str> = done
             .err
             .lines()
-            .filter(|line| !line.contains("created topic"))
+            .filter(|line| !line.contains(": created "))
             .collect();
         assert_eq!(lines.len(), 2, "{input}: {}", done.err);
         assert!(lines[0].contains(said), "{input}: {}", done.err);

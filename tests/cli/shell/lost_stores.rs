@@ -1,7 +1,7 @@
 //! A store that is moved away or deleted while somebody follows it.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::{PATIENCE, Shell};
 use crate::tally::Tally;
@@ -36,5 +36,57 @@ fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
             assert!(done.err.contains(&says), "{how} {args:?}: {}", done.err);
             assert_eq!(done.err.lines().count(), 2, "{how} {args:?}: {}", done.err);
         }
+    }
+}
+
+/// A mistyped path makes a store.
+#[test]
+fn a_store_that_a_producer_creates_is_noted() {
+    let _tally = Tally::start();
+    for quiet in [false, true] {
+        Tally::case();
+        let shell = Shell::new();
+        let typo = shell.dir().join("typo/deeper");
+        let typo = typo.to_str().expect("UTF-8");
+        let note = format!("created the store {typo}\n");
+        let args = ["--store", typo, "t", "-q"];
+        let args = &args[..if quiet { 4 } else { 3 }];
+        let done = shell.run("mq-produce", args, b"a\n");
+        assert_eq!(done.status, 0, "{}", done.err);
+        assert_eq!(done.err.contains(&note), !quiet, "{}", done.err);
+        let again = shell.run("mq-produce", args, b"a\n");
+        assert_eq!((again.status, again.err.as_str()), (0, ""));
+    }
+}
+
+/// It would maintain files that no other process finds.
+#[test]
+fn a_store_that_is_moved_away_or_deleted_ends_its_broker() {
+    let _tally = Tally::start();
+    for how in ["moved", "deleted"] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["t"], b"a\n");
+        let mut broker = shell.start("mq-broker", &["start"]);
+        broker.says(" ready: ");
+        match how {
+            // The broker may still create a file in a directory that is being removed.
+            "deleted" => {
+                let until = Instant::now() + PATIENCE;
+                while let Err(e) = fs::remove_dir_all(shell.store()) {
+                    assert!(Instant::now() < until, "{e}");
+                }
+            }
+            _ => fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
+        }
+        let done = broker.end_within(Duration::from_secs(20));
+        assert_eq!(done.status, 1, "{how}: {}", done.err);
+        let says = format!(
+            "the store at {} was moved or deleted\n",
+            shell.store().display()
+        );
+        assert!(done.err.contains(&says), "{how}: {}", done.err);
+        assert!(!done.err.contains("start again"), "{how}: {}", done.err);
+        assert!(!shell.store().exists(), "{how}");
     }
 }

@@ -246,6 +246,17 @@ fn a_repair_is_told_once() {
     let dumped = shell.run("mq-topics", &args, b"");
     assert_eq!(dumped.status, 65, "{}", dumped.err);
     assert_eq!(dumped.text().lines().count(), 1, "{}", dumped.text());
+
+    // A cut file belongs to no topic that could be verified; in a table, too, damage has a word.
+    Tally::case();
+    let mut bytes = std::fs::read(cut.trim_end()).expect("the cut part");
+    bytes[70] ^= 1;
+    std::fs::write(shell.dir().join("part.cut"), &bytes).expect("a copy");
+    let args = ["dump", "--file", "part.cut", "--format", "table"];
+    let dumped = shell.run("mq-topics", &args, b"");
+    assert_eq!(dumped.status, 65, "{}", dumped.err);
+    assert!(!dumped.err.contains("verify --deep"), "{}", dumped.err);
+    assert!(dumped.text().contains(" false"), "{}", dumped.text());
 }
 
 /// A group that stands beyond the end: its log lost records.
@@ -291,6 +302,17 @@ fn the_lag_of_a_group_beyond_the_end_is_unknown() {
         "{}",
         table.text()
     );
+
+    // A wait names the way out, and a check does not take it for a small lag.
+    let late = ["wait", "g", "--timeout", "100ms"];
+    let late = shell.run("mq-groups", &late, b"");
+    assert_eq!(late.status, 75, "{}", late.err);
+    assert!(!late.err.contains("mq-consume -g"), "{}", late.err);
+    assert!(late.err.contains("shows the reset"), "{}", late.err);
+    let checked = shell.run("mq-groups", &["check", "g", "--critical", "5"], b"");
+    assert_eq!(checked.status, 3, "{}", checked.text());
+    let begins = "GROUPS UNKNOWN - g: the lag of t:0 is not known: the committed offset is beyond";
+    assert!(checked.text().starts_with(begins), "{}", checked.text());
 
     // So does a skip.
     let refused = shell.run("mq-groups", &["skip", "g", "t:0", "--yes"], b"");
@@ -569,6 +591,7 @@ fn what_is_too_large_says_which_limit_to_raise() {
     let segment = ["segment.bytes=2000", "max.message.bytes=3100000"];
     for (args, input, configs, twice) in [
         (&["--whole", "t", "big"][..], &b""[..], &[][..], false),
+        (&["--whole", "t"], &big, &[], false),
         (&["t"], &lines, &[], true),
         (&["-J", "t"], &json, &[], true),
         (&["-f", "%v\\n", "t"], &lines, &[], true),
@@ -599,6 +622,8 @@ fn what_is_too_large_says_which_limit_to_raise() {
                 done.err
             );
             assert_eq!(done.status, 1, "{args:?}: {}", done.err);
+            let names_line = done.err.contains("stopped at line ");
+            assert_eq!(names_line, args[0] != "--whole", "{args:?}: {}", done.err);
             let (_, advice) = done.err.split_once("'mq-topics ").expect("advice");
             let (advice, _) = advice.split_once('\'').expect("advice");
             let words: Vec<&str> = advice.split_whitespace().collect();

@@ -21,7 +21,7 @@ fn preferred_leaders_are_elected() {
     brokers.stop(1);
     brokers.until("t", 0, "leader", json!(2));
     let (_, _, err) = brokers.tool(&["health"]);
-    let cannot = "not led by the preferred leader, which does not run";
+    let cannot = "the preferred leader cannot lead now, because it does not run";
     assert!(
         err.contains(cannot) && !err.contains("elect preferred"),
         "{err}"

@@ -61,6 +61,8 @@ fn reassignments() {
     shell.produce(&["t"], numbers(0..1000).as_bytes());
     let (status, _, err) = brokers.tool(&["reassign", "t:0=3,2", "--wait"]);
     assert_eq!(status, 0, "{err}");
+    assert!(err.ends_with("done: reassigned 1 partition\n"), "{err}");
+    assert!(!err.contains("shows its progress"), "{err}");
     assert_eq!(brokers.partition("t", 0)["replicas"], json!([3, 2]));
     assert_eq!(brokers.partition("t", 1)["replicas"], json!([2, 1]));
     let gone = brokers.replica("t", 0, 1);

@@ -317,3 +317,31 @@ fn what_expired_is_gone() {
     assert_eq!(export(&shell, "g"), "u,1,2\n");
     assert!(groups(&shell, &["history", "g"]).contains("expire"));
 }
+
+/// A mistyped name makes a group.
+#[test]
+fn a_group_that_a_change_creates_is_noted() {
+    let _tally = Tally::start();
+    let shell = shop();
+    for (args, note) in [
+        (
+            &["commit", "bill", "t:0=1"][..],
+            Some("created group 'bill'\n"),
+        ),
+        (
+            &["reset", "bil", "--to", "end", "--topic", "t:0", "--yes"],
+            Some("created group 'bil' (there is also 'bill')\n"),
+        ),
+        (&["commit", "bil", "t:0=2"], None),
+        (&["commit", "new", "t:0=2", "--dry-run"], None),
+        (&["-q", "commit", "newer", "t:0=2"], None),
+    ] {
+        Tally::case();
+        let done = shell.run("mq-groups", args, b"");
+        assert_eq!(done.status, 0, "{args:?}: {}", done.err);
+        match note {
+            Some(note) => assert!(done.err.ends_with(note), "{args:?}: {}", done.err),
+            None => assert_eq!(done.err, "", "{args:?}"),
+        }
+    }
+}

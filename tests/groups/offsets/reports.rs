@@ -232,3 +232,28 @@ fn verify_tells_of_bad_lines() {
     groups(&shell, &["delete", "g", "--yes"]);
     assert!(verify(&[]).err.contains(&says), "of a deleted group, too");
 }
+
+#[test]
+fn describe_takes_globs_and_notes_a_group_without_offsets() {
+    let _tally = Tally::start();
+    let shell = shop();
+    groups(&shell, &["commit", "gh", "t:0=1"]);
+    let args = ["describe", "g*", "gh", "--format", "tsv"];
+    let rows = groups(&shell, &args);
+    assert_eq!(rows.lines().filter(|row| row.starts_with("g\t")).count(), 3);
+    assert_eq!(
+        rows.lines().filter(|row| row.starts_with("gh\t")).count(),
+        1
+    );
+    Tally::case();
+    let done = shell.run("mq-groups", &["describe", "x*"], b"");
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert!(done.err.contains("GROUP_ID_NOT_FOUND"), "{}", done.err);
+    Tally::case();
+    groups(&shell, &["commit", "new", "t:0=1"]);
+    groups(&shell, &["delete-offsets", "new", "--topic", "t", "--yes"]);
+    let done = shell.run("mq-groups", &["describe", "new"], b"");
+    assert_eq!((done.status, done.text().as_str()), (0, ""), "{}", done.err);
+    let note = "group 'new' has no committed offsets";
+    assert!(done.err.contains(note), "{}", done.err);
+}

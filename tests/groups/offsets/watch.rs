@@ -57,6 +57,30 @@ fn watch_ends_with_its_reader_although_nothing_changes() {
 }
 
 #[test]
+fn a_store_that_is_moved_away_or_deleted_ends_a_watch() {
+    let _tally = Tally::start();
+    for args in [&["watch", "g"][..], &["watch"]] {
+        for how in ["moved", "deleted"] {
+            Tally::case();
+            let shell = shop();
+            let mut watch = shell.start("mq-groups", &[args, &["--format", "tsv"]].concat());
+            watch.says("g\tt\t0\t3\t0\t10\t7\t");
+            match how {
+                "deleted" => std::fs::remove_dir_all(shell.store()).expect("deleted"),
+                _ => std::fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
+            }
+            let done = watch.end_within(PATIENCE);
+            assert_eq!(done.status, 1, "{how} {args:?}: {}", done.err);
+            let says = format!(
+                "the store at {} was moved or deleted during the wait",
+                shell.store().display()
+            );
+            assert!(done.err.contains(&says), "{how} {args:?}: {}", done.err);
+        }
+    }
+}
+
+#[test]
 fn watch_gives_the_terminal_back() {
     let _tally = Tally::start();
     if !has("script") || !has("timeout") || !has("stty") {
