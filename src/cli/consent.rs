@@ -6,6 +6,7 @@
 use std::io::{self, BufRead};
 
 use super::Env;
+use super::env::unasked;
 use crate::error::{Error, Kind, Result};
 
 /// The options of commands that need consent.
@@ -46,11 +47,7 @@ impl ConsentArgs {
             (true, _) => Ok(Consent::DryRun),
             (false, true) => Ok(Consent::Given),
             (false, false) if can_ask => Ok(Consent::Ask),
-            (false, false) => Err(Error::new(
-                Kind::Usage,
-                format!("{what} must be confirmed, and standard input is not a terminal"),
-            )
-            .cure("add --yes, or look at the plan with --dry-run")),
+            (false, false) => Err(unasked(what)),
         }
     }
 }

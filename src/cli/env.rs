@@ -222,6 +222,13 @@ impl Env {
         self.stdout.clone()
     }
 
+    /// The error where consent was neither given nor can be asked for. It is one of the command
+    /// line, though it is found only once the store shows that there is something to change.
+    pub fn unasked(&self, what: &str) -> Error {
+        self.observed.store(false, Ordering::Relaxed);
+        unasked(what)
+    }
+
     /// Whether the store was read: later errors are not usage errors.
     pub fn has_observed(&self) -> bool {
         self.observed.load(Ordering::Relaxed)
@@ -442,4 +449,13 @@ pub fn local_zone() -> TimeZone {
         return zone;
     }
     TimeZone::system()
+}
+
+/// The error where consent was neither given nor can be asked for.
+pub fn unasked(what: &str) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("{what} must be confirmed, and standard input is not a terminal"),
+    )
+    .cure("add --yes, or look at the plan with --dry-run")
 }

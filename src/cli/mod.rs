@@ -152,10 +152,9 @@ mod tests {
             for arg in command.get_arguments() {
                 let takes_value = !arg.is_positional() && arg.get_action().takes_values();
                 *seen += usize::from(takes_value);
-                let by_number = arg.is_positional() && arg.get_id() == "id";
                 assert_eq!(
                     arg.is_allow_hyphen_values_set(),
-                    takes_value || by_number,
+                    takes_value,
                     "{} {}",
                     command.get_name(),
                     arg.get_id()

@@ -28,29 +28,40 @@ pub fn check_offset(
     committed: &Committed,
 ) -> Result<OffsetCheck> {
     let (start, end) = (page.tail.log_start, page.tail.end);
-    if committed.offset > end {
-        return Ok(OffsetCheck::Beyond(end));
-    }
     if committed.offset < start {
         return Ok(OffsetCheck::BelowStart(start));
+    }
+    if committed.leader_epoch < 0 && committed.offset > end {
+        return Ok(OffsetCheck::Beyond(end));
     }
     if committed.leader_epoch < 0 || committed.offset == start {
         return Ok(OffsetCheck::Within);
     }
     let epochs = reader.replica().epochs()?.unwrap_or_default();
-    let epoch = committed.leader_epoch;
-    Ok(match epochs.end_of(epoch, end) {
-        Some(epoch_end) if committed.offset <= epoch_end => OffsetCheck::Within,
-        Some(epoch_end) => OffsetCheck::Beyond(epoch_end.min(end)),
+    let (offset, epoch) = (committed.offset, committed.leader_epoch);
+    Ok(check_epoch(&epochs, start, end, offset, epoch))
+}
+
+/// Checks an offset, committed in `epoch`, against a log from `start` to `end` with these epochs.
+/// Also where the log is shorter than the offset, its end is not the point of divergence: records
+/// of newer epochs may have been written behind a cut.
+fn check_epoch(
+    epochs: &LeaderEpochs,
+    start: Offset,
+    end: Offset,
+    offset: Offset,
+    epoch: LeaderEpoch,
+) -> OffsetCheck {
+    match epochs.end_of(epoch, end).map(|of_epoch| of_epoch.min(end)) {
+        Some(epoch_end) if offset <= epoch_end => OffsetCheck::Within,
+        Some(epoch_end) => OffsetCheck::Beyond(epoch_end.max(start)),
         // An epoch that this log never had, as after an unclean election: older records may be the
         // same.
         None => {
-            let same = end_of_older(&epochs, epoch, end)
-                .unwrap_or(start)
-                .max(start);
-            OffsetCheck::Beyond(same.min(end).min(committed.offset))
+            let same = end_of_older(epochs, epoch, end).unwrap_or(start).max(start);
+            OffsetCheck::Beyond(same.min(end).min(offset))
         }
-    })
+    }
 }
 
 /// Where the largest epoch below `epoch` ends.
@@ -88,6 +99,30 @@ mod tests {
         }
         for (epoch, end) in [(0, None), (1, Some(10)), (5, Some(20)), (9, Some(30))] {
             assert_eq!(end_of_older(&epochs, epoch, 30), end, "{epoch}");
+        }
+    }
+
+    /// A repair cut a log from 3000 to 1000; then a new epoch wrote records behind the cut.
+    #[test]
+    fn a_log_cut_and_written_again_diverges_at_the_cut() {
+        let mut epochs = LeaderEpochs::default();
+        epochs.begin(0, 0);
+        assert_eq!(
+            check_epoch(&epochs, 0, 1000, 3000, 0),
+            OffsetCheck::Beyond(1000)
+        );
+        epochs.begin(1, 1000);
+        for (start, end, offset, epoch, found) in [
+            (0, 1005, 3000, 0, OffsetCheck::Beyond(1000)),
+            (0, 4000, 3000, 0, OffsetCheck::Beyond(1000)),
+            (1002, 1005, 3000, 0, OffsetCheck::Beyond(1002)),
+            (0, 1005, 3000, 1, OffsetCheck::Beyond(1005)),
+            (0, 1005, 3000, 7, OffsetCheck::Beyond(1005)),
+            (0, 1005, 1000, 0, OffsetCheck::Within),
+            (0, 1005, 1003, 1, OffsetCheck::Within),
+        ] {
+            let checked = check_epoch(&epochs, start, end, offset, epoch);
+            assert_eq!(checked, found, "{start} {end} {offset} {epoch}");
         }
     }
 

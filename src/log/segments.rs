@@ -73,7 +73,7 @@ impl Segments {
 pub fn sync_failed(path: impl AsRef<std::path::Path>, e: std::io::Error) -> Error {
     Error::io("sync", path, e)
         .with_kind(Kind::Offline)
-        .cure("check the disk, then 'mq-topics verify --repair truncate'")
+        .cure("check the disk, then 'mq-topics verify --repair truncate TOPIC'")
 }
 
 /// CORRUPT_MESSAGE, with file and position.
@@ -86,5 +86,5 @@ pub fn damaged(dir: &dyn Dir, base: Offset, position: u64, why: impl std::fmt::D
             join(dir, &file).display()
         ),
     )
-    .cure("look at it with 'mq-topics verify --deep', then repair with 'mq-topics verify --repair truncate'")
+    .cure("look at it with 'mq-topics verify --deep TOPIC', then repair with 'mq-topics verify --repair truncate TOPIC'")
 }

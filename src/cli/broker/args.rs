@@ -157,7 +157,7 @@ Examples:
 #[command(after_help = DRAIN_EXAMPLES)]
 struct DrainArgs {
     /// The broker
-    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: String,
     /// Let the broker lead again
     #[arg(long, help_heading = "Broker")]
@@ -188,7 +188,7 @@ Examples:
 #[command(after_help = STOP_EXAMPLES)]
 struct StopArgs {
     /// The broker [default: the only one that runs]
-    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: Option<String>,
     /// How long to wait without progress
     #[arg(
@@ -231,7 +231,7 @@ Examples:
 #[command(after_help = UNREGISTER_EXAMPLES)]
 struct UnregisterArgs {
     /// The broker
-    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    #[arg(value_name = "ID", allow_negative_numbers = true)]
     id: String,
 }
 

@@ -184,7 +184,7 @@ pub struct Args {
     #[arg(long, value_name = "N", help_heading = "Work queue", requires = "exec")]
     batch: Option<u64>,
     /// Retry a failed command up to N times, with growing pauses [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Work queue", requires = "exec")]
+    #[arg(long, value_name = "N", value_parser = parse_count::<u32>, help_heading = "Work queue", requires = "exec")]
     retries: Option<u32>,
     /// After the last retry, copy the records to this topic (error details in headers) and continue
     #[arg(

@@ -58,5 +58,8 @@ pub(crate) const NEVER_ASK: &[&str] = &[
     "mq-broker unregister",
 ];
 
+pub(crate) const TOPICS_BY_OPTION: &str =
+    "topics are named with --topic: --topic orders, or --topic orders:0";
+
 pub(crate) const COMPLETIONS: &str = "MQ_COMPLETE=bash (or zsh, or fish) in the environment makes a tool print its \
                            completions: source <(MQ_COMPLETE=bash mq-topics)";

@@ -8,14 +8,16 @@ mod options;
 
 use commands::COMMANDS;
 pub use conflicts::{missing, unlike};
-use flag::ForeignFlag;
+use flag::{ForeignFlag, TOPICS_BY_OPTION};
 use options::OPTIONS;
 
-/// How to name topics, if a command that takes one positional name is given a second one.
+/// How to say what a further positional word stands for, in commands that take one name or none.
 pub fn second_name(tool: &str, command: Option<&str>) -> Option<&'static str> {
-    let takes_topics = ["reset", "delete-offsets", "peek", "wait"];
-    (tool == "mq-groups" && command.is_some_and(|command| takes_topics.contains(&command)))
-        .then_some("topics are named with --topic: --topic orders, or --topic orders:0")
+    match (tool, command?) {
+        ("mq-groups", "reset" | "delete-offsets" | "peek" | "wait") => Some(TOPICS_BY_OPTION),
+        ("mq-broker", "start") => Some("the broker is named with --id: mq-broker start --id 1"),
+        _ => None,
+    }
 }
 
 /// What to do instead of such a word in a tool or a command of it.
@@ -90,6 +92,19 @@ mod tests {
             ("mq-broker reassign", "--no-confirm", "does not ask"),
             ("mq-broker", "decommission", "unregister ID"),
             ("mq-broker", "maintenance", "--undo"),
+            ("mq-broker stop", "--id", "mq-broker stop 1"),
+            ("mq-broker drain", "--id", "mq-broker drain 1"),
+            ("mq-broker unregister", "--id", "mq-broker unregister 1"),
+            ("mq-groups reset", "-t", "with --topic"),
+            ("mq-groups peek", "-t", "with --topic"),
+            ("mq-groups delete-offsets", "-t", "with --topic"),
+            ("mq-groups reset", "-o", "--to 5"),
+            ("mq-consume", "-F", "followed without an option"),
+            ("mq-consume", "-F", "--header NAME=VALUE"),
+            ("mq-consume", "--group-id", "-g GROUP"),
+            ("mq-consume", "--max", "-c N"),
+            ("mq-consume", "-m", "-c N"),
+            ("mq-topics offsets", "-p", "orders:0"),
         ] {
             let mut tool = tool.split(' ');
             let (name, command) = (tool.next().unwrap_or_default(), tool.next());
@@ -99,5 +114,7 @@ mod tests {
         assert_eq!(advice("mq-consume", None, "--no-such-option"), None);
         assert_eq!(advice("mq-produce", None, "rm-rf"), None);
         assert_eq!(second_name("mq-groups", Some("describe")), None);
+        let start = second_name("mq-broker", Some("start"));
+        assert!(start.is_some_and(|tip| tip.contains("--id 1")), "{start:?}");
     }
 }

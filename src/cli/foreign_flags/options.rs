@@ -2,12 +2,37 @@
 
 use super::flag::{
     ADMIN, COMPLETIONS, CONSUME, ForeignFlag, GROUPS, NEVER_ASK, PRODUCE, RECORDS, RESET, TOPICS,
-    at, everywhere,
+    TOPICS_BY_OPTION, at, everywhere,
 };
 
 /// The first match counts.
 pub(crate) const OPTIONS: &[ForeignFlag] = &[
     // Words with a special meaning in one command.
+    at(
+        &["mq-broker stop"],
+        &["--id"],
+        "the broker is named without an option: mq-broker stop 1",
+    ),
+    at(
+        &["mq-broker drain"],
+        &["--id"],
+        "the broker is named without an option: mq-broker drain 1",
+    ),
+    at(
+        &["mq-broker unregister"],
+        &["--id"],
+        "the broker is named without an option: mq-broker unregister 1",
+    ),
+    at(
+        &[
+            "mq-groups reset",
+            "mq-groups peek",
+            "mq-groups delete-offsets",
+            "mq-groups wait",
+        ],
+        &["-t", "--topics"],
+        TOPICS_BY_OPTION,
+    ),
     at(
         &["mq-groups describe", "mq-groups list", "mq-groups watch"],
         &["--topic", "-t"],
@@ -50,7 +75,11 @@ pub(crate) const OPTIONS: &[ForeignFlag] = &[
         &["--to-datetime"],
         "--to @TIME moves to a time, such as --to @2026-01-31T10:00",
     ),
-    at(RESET, &["--to-offset"], "--to N moves to offset N"),
+    at(
+        RESET,
+        &["--to-offset", "-o", "--offset"],
+        "--to N moves to offset N: --to 5",
+    ),
     at(
         RESET,
         &["--by-duration"],
@@ -118,6 +147,11 @@ pub(crate) const OPTIONS: &[ForeignFlag] = &[
         "a partition is named behind its topic: mq-topics describe TOPIC:N",
     ),
     at(
+        &["mq-topics offsets", "mq-topics verify", "mq-topics dump"],
+        &["-p", "--partition", "--partitions"],
+        "a partition is named behind its topic: orders:0",
+    ),
+    at(
         &["mq-topics list"],
         &["-d", "--detailed", "-l"],
         "--sizes adds offsets and bytes; 'mq-topics describe' shows partitions and configs",
@@ -149,7 +183,13 @@ pub(crate) const OPTIONS: &[ForeignFlag] = &[
     ),
     at(
         CONSUME,
-        &["-H", "--filter", "-F"],
+        &["-F"],
+        "records are followed without an option; --header NAME=VALUE, --key K, --key-regex RE and --grep \
+         RE are the filters",
+    ),
+    at(
+        CONSUME,
+        &["-H", "--filter"],
         "--header NAME=VALUE keeps the records with that header; --key K, --key-regex RE and --grep RE \
          are the other filters",
     ),
@@ -242,6 +282,11 @@ pub(crate) const OPTIONS: &[ForeignFlag] = &[
         &["--completions", "--completion", "--generate-completion"],
         COMPLETIONS,
     ),
+    at(
+        CONSUME,
+        &["--group-id", "--group.id", "--consumer-group", "-G"],
+        "-g GROUP reads as a member of that group: mq-consume -g billing orders",
+    ),
     at(CONSUME, &["--exit-on-end"], "-e stops at the end"),
     at(
         PRODUCE,
@@ -290,13 +335,15 @@ pub(crate) const OPTIONS: &[ForeignFlag] = &[
             "--max-messages",
             "--num",
             "--count",
+            "--max",
+            "-m",
         ],
         "-c N ends after N records; --tail N begins with the last N, -o -N with the last N of each \
          partition",
     ),
     at(
         CONSUME,
-        &["-F", "--follow"],
+        &["--follow"],
         "mq-consume follows new records unless -e is given",
     ),
     at(

@@ -40,7 +40,10 @@ impl UndoArgs {
         Ok(Job::Undo(Undo {
             group: self.group,
             output: self.output.try_into()?,
-            consent: self.consent.settle(can_ask, "moving committed offsets")?,
+            consent: self
+                .consent
+                .settle(can_ask, "moving committed offsets")
+                .ok(),
         }))
     }
 }

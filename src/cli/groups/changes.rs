@@ -4,6 +4,7 @@ use super::asked::{Asked, topics_of};
 use super::job::{Clone, DeleteOffsets, History, Undo};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
+use crate::cli::env::unasked;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
@@ -24,12 +25,15 @@ const HISTORY: [Column; 6] = [
 pub fn undo(job: Undo, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let planned = groups::plan_undo(&store, &job.group)?;
+    let consent = job
+        .consent
+        .ok_or_else(|| env.unasked("moving committed offsets"))?;
     if planned.members_since {
         env.note("members have committed since that change: their commits are undone, too");
     }
     let asked = Asked {
         group: &job.group,
-        consent: job.consent,
+        consent,
         output: job.output,
     };
     let what = planned.kind.as_str();
@@ -79,7 +83,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
         // Whether consent is needed was unknown before the store was read, so it is refused only
         // here.
         None if planned.iter().any(replaces) => {
-            return Err(super::job::unasked("replacing committed offsets"));
+            return Err(unasked("replacing committed offsets"));
         }
         // A group without offsets loses none.
         Some(_) | None => Consent::Given,

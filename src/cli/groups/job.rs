@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::Env;
-use crate::cli::consent::{Consent, ConsentArgs};
+use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
 use crate::cli::selection::Selection;
 use crate::client::offset_spec::Point;
-use crate::error::{Error, Kind};
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.
@@ -152,8 +151,9 @@ pub struct DeleteOffsets {
 pub struct Undo {
     /// The group, by exact name.
     pub group: String,
-    /// Whether the change is undone.
-    pub consent: Consent,
+    /// Whether the change is undone; `None`: refused once it is known, since consent was not given
+    /// and cannot be asked for.
+    pub consent: Option<Consent>,
     /// How rows are printed.
     pub output: OutputOptions,
 }
@@ -301,12 +301,4 @@ pub struct Wait {
     pub timeout: Option<Duration>,
     /// How the result is printed, if a format was given.
     pub output: OutputOptions,
-}
-
-/// The error where consent was neither given nor can be asked for.
-pub(crate) fn unasked(what: &str) -> Error {
-    ConsentArgs::default()
-        .settle(false, what)
-        .err()
-        .unwrap_or_else(|| Error::new(Kind::Usage, what))
 }

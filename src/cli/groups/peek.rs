@@ -8,11 +8,11 @@ use crate::cli::common::TIMEOUT;
 use crate::cli::lang::OutputRecord;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::groups::{self, CommitEntry};
+use crate::client::groups::{self, CommitEntry, Committed, OffsetCheck};
 use crate::client::{BatchInfo, StoreDir, for_each_around, open_reader, topics};
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::record::Record;
-use crate::types::{Offset, TopicPartition};
+use crate::types::TopicPartition;
 
 const PEEK: [Column; 8] = [
     Column::text("group"),
@@ -96,10 +96,15 @@ pub fn peek(job: Peek, env: &mut Env) -> Result<Outcome> {
 pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let tp = &job.tp;
-    let committed = committed(&store, &job.group, tp)?;
+    let stored = committed(&store, &job.group, tp)?;
+    let committed = stored.offset;
     // A group with members is refused before anything is shown.
     groups::reset(&store, &job.group, &[], true, TIMEOUT, &mut Vec::new())?;
     let mut reader = open_reader(&store, tp)?;
+    // Where the log diverges from what the group read, a skip would pass over other records.
+    if let OffsetCheck::Beyond(point) = groups::check_offset(&reader, &reader.page()?, &stored)? {
+        return Err(groups::beyond(&job.group, tp, committed, point));
+    }
     let records = job.records.for_screen(env);
     let mut shown = Shown::new(&records, &SKIP);
     let mut next = None;
@@ -116,22 +121,17 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
             cells.extend(payload(record));
             cells
         })
+    })
+    .map_err(|e| match e.kind() {
+        // Where the damaged batch ends is unknown: its header may be wrong, too.
+        Kind::Damaged => e.cure(format!(
+            "'mq-groups reset {} --to N --topic {tp}' moves the group to an offset N behind the damage",
+            shell_word(&job.group)
+        )),
+        _ => e,
     })?;
     let Some(offset) = next else {
         let group = job.group.escape_debug();
-        let end = reader.page()?.high_watermark;
-        if committed > end {
-            return Err(Error::new(
-                Kind::OffsetOutOfRange,
-                format!(
-                    "group '{group}' is at offset {committed} of {tp}, beyond its end, offset {end}"
-                ),
-            )
-            .cure(format!(
-                "'mq-groups reset {} --to {end} --topic {tp}' goes on from there",
-                shell_word(&job.group)
-            )));
-        }
         return Err(Error::new(
             Kind::OffsetOutOfRange,
             format!("group '{group}' is at the end of {tp}, offset {committed}"),
@@ -158,13 +158,12 @@ pub fn skip(job: Skip, env: &mut Env) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<Offset> {
+fn committed(store: &Arc<StoreDir>, group: &str, tp: &TopicPartition) -> Result<Committed> {
     groups::summarize(store, group)?;
     let topic_id = topics::read(store, &tp.topic)?.0.topic_id;
     let state = groups::committed_offsets(store, group)?;
     state
         .committed(&tp.topic, topic_id, tp.partition)
-        .map(|committed| committed.offset)
         .ok_or_else(|| nothing_committed(group, &format!(" of {tp}")))
 }
 

@@ -53,15 +53,19 @@ pub fn write_envelope(record: &OutputRecord<'_>, out: &mut Vec<u8>) {
 /// [`Kind::InvalidRecord`]: not JSON, not an object, an unknown field, a field that comes twice, a
 /// wrong type, or no `value`. The message names field and column.
 pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
-    let field = Cell::new("");
+    let (field, is_kcats) = (Cell::new(""), Cell::new(false));
     let mut reader = serde_json::Deserializer::from_slice(line);
-    let read = Envelope { field: &field }
+    let envelope = Envelope {
+        field: &field,
+        is_kcats: &is_kcats,
+    };
+    let read = envelope
         .deserialize(&mut reader)
         .and_then(|record| reader.end().map(|()| record));
     let record = read.map_err(|e| {
         let mut e = refused(line, &e, field.get(), due(field.get()));
         if e.cure_text().is_none() {
-            e = e.cure(FORM);
+            e = e.cure(if is_kcats.get() { KCAT } else { FORM });
         }
         match field.get() {
             "" => e,
@@ -75,6 +79,12 @@ pub fn read_envelope(line: &[u8]) -> Result<InputRecord<'_>> {
 /// The form of a line, for messages.
 const FORM: &str = "each line is an object as mq-consume -J prints it; \"value\" is required: \
  a string, null or {\"base64\":\"...\"}; without -J each line is a value as it stands";
+
+/// Fields of `kcat -J` that this envelope does not have.
+const KCAT_FIELDS: [&str; 4] = ["tstype", "ts", "broker", "payload"];
+
+const KCAT: &str =
+    "this looks like the output of kcat -J: --input-format kcat, in place of -J, reads it";
 
 /// The value that a field expects; "" is the whole line.
 fn due(field: &str) -> Due {
@@ -103,6 +113,8 @@ const FIELDS: [&str; 9] = [
 /// Reads an envelope; keeps the name of the field it is in for the message.
 struct Envelope<'f> {
     field: &'f Cell<&'static str>,
+    /// Set at an unknown field that is one of kcat's.
+    is_kcats: &'f Cell<bool>,
 }
 
 impl<'de> DeserializeSeed<'de> for Envelope<'_> {
@@ -128,6 +140,7 @@ impl<'de> Visitor<'de> for Envelope<'_> {
         let mut seen = [false; FIELDS.len()];
         while let Some(Text(name)) = map.next_key()? {
             let Some(at) = FIELDS.iter().position(|field| *field == name) else {
+                self.is_kcats.set(KCAT_FIELDS.contains(&&*name));
                 return Err(A::Error::custom(format_args!(
                     "unknown field '{}'; known are {}",
                     shown(&name),

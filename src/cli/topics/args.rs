@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
 use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, partition_count};
-use super::job::{Alter, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify};
+use super::job::{
+    Alter, DELETING, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify,
+};
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
@@ -326,7 +328,7 @@ fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
         wanted: Selection::parse_topics(&args.patterns)?,
         if_exists: args.if_exists,
         output: args.output.try_into()?,
-        consent: args.consent.settle(can_ask, "deleting topics")?,
+        consent: args.consent.settle(can_ask, DELETING).ok(),
     })
 }
 

@@ -77,10 +77,12 @@ fn alter() {
 #[test]
 fn delete_asks_or_is_reported() {
     for (line, can_ask, consent) in [
-        ("delete a*", true, Consent::Ask),
-        ("delete a --yes", false, Consent::Given),
-        ("delete a -y", true, Consent::Given),
-        ("delete a --dry-run", false, Consent::DryRun),
+        ("delete a*", true, Some(Consent::Ask)),
+        ("delete a --yes", false, Some(Consent::Given)),
+        ("delete a -y", true, Some(Consent::Given)),
+        ("delete a --dry-run", false, Some(Consent::DryRun)),
+        // Refused only if there is something to delete.
+        ("delete a", false, None),
     ] {
         let Ok(Job::Delete(delete)) = job(line, can_ask) else {
             panic!("{line}")
@@ -155,7 +157,6 @@ fn what_is_refused_says_what_is_allowed() {
         ("alter a --unset nonsense", "known here"),
         ("alter a --partitions x", "use 1 to 10000"),
         ("delete", "required arguments were not provided"),
-        ("delete a", "--yes"),
         ("delete a[ --yes", "quote it"),
         ("delete a/b --yes", "A-Z a-z 0-9 . _ -"),
         ("list --header", "--format tsv"),

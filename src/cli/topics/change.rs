@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::job::{Alter, Create, Delete};
+use super::job::{Alter, Create, DELETING, Delete};
 use crate::cli::common::TIMEOUT;
+use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, Listing, OutputOptions};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::{self, PartitionMeta, TopicConfigs, TopicMeta, unknown_broker};
@@ -246,12 +247,7 @@ fn plan_of(admin: &Admin, meta: &TopicMeta, job: &Alter) -> Result<Vec<[String; 
     }
     if let Some(partitions) = job.partitions {
         admin.more_partitions(meta, partitions)?;
-        let last = partitions - 1;
-        let detail = if last == have {
-            last.to_string()
-        } else {
-            format!("{have} to {last}")
-        };
+        let detail = format!("from {have} to {}", partitions_text(partitions));
         plan.push([name.to_string(), "add partitions".to_owned(), detail]);
     }
     Ok(plan)
@@ -300,23 +296,21 @@ pub fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         };
         [name.to_string(), "delete".to_owned(), detail.to_owned()]
     };
-    if job.consent.is_dry_run() {
+    if job.consent.is_some_and(Consent::is_dry_run) {
         print_plan(doomed.iter().map(row_of).collect(), job.output, env)?;
         return Ok(failures.outcome());
     }
     if doomed.is_empty() {
         return Ok(failures.outcome());
     }
+    let consent = job.consent.ok_or_else(|| env.unasked(DELETING))?;
     let names = doomed
         .iter()
         .map(TopicName::as_str)
         .collect::<Vec<_>>()
         .join(", ");
     let what = if doomed.len() == 1 { "topic" } else { "topics" };
-    if !job
-        .consent
-        .proceed(env, &format!("delete {what} {names} with all data?"))?
-    {
+    if !consent.proceed(env, &format!("delete {what} {names} with all data?"))? {
         return Ok(failures.outcome());
     }
     let mut rows = Vec::new();

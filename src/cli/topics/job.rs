@@ -103,6 +103,9 @@ pub struct Alter {
     pub output: OutputOptions,
 }
 
+/// What a deletion does, for messages about consent.
+pub const DELETING: &str = "deleting topics";
+
 /// `mq-topics delete`.
 #[derive(Debug)]
 pub struct Delete {
@@ -110,8 +113,9 @@ pub struct Delete {
     pub wanted: Selection,
     /// Whether a missing topic counts as success.
     pub if_exists: bool,
-    /// Whether the deletion is done.
-    pub consent: Consent,
+    /// Whether the deletion is done; `None`: refused if there is something to delete, since consent
+    /// was not given and cannot be asked for.
+    pub consent: Option<Consent>,
     /// How rows are printed.
     pub output: OutputOptions,
 }

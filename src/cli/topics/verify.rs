@@ -59,6 +59,8 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     // Brokers whose log directory cannot be used, and how many replicas each has there.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
+    // Without a question the rows come after the repair, and show its result.
+    let after_repair = job.repair == Some(Consent::Given);
     for chosen in &chosen {
         let name = &chosen.topic;
         let found_by = admin
@@ -84,7 +86,9 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
                 }
                 match admin.verify_replica(&tp, broker, deep) {
                     Ok(verified) => {
-                        enter(&mut rows, &verified)?;
+                        if !after_repair {
+                            enter(&mut rows, &verified, None)?;
+                        }
                         observed.push(verified);
                     }
                     Err(e) => {
@@ -102,10 +106,13 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             }
         }
     }
-    for stray in &strays {
-        enter_stray(&mut rows, stray)?;
-    }
-    rows.finish()?;
+    let rows = if after_repair {
+        Some(rows)
+    } else {
+        enter_strays(&mut rows, &strays)?;
+        rows.finish()?;
+        None
+    };
     for (broker, (e, count)) in unusable {
         let replicas = if count == 1 { "replica" } else { "replicas" };
         let place = format!("broker {broker}: {count} {replicas} could not be checked");
@@ -127,8 +134,17 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
         for e in &kept {
             failures.notify(env, e);
         }
+        let mut repaired = Vec::new();
         if kept.is_empty() || !may.is_empty() {
-            repair(consent, &store, &may, &unseen, &mut failures, env)?;
+            repaired = repair(consent, &store, &may, &unseen, &mut failures, env)?;
+        }
+        if let Some(mut rows) = rows {
+            for verified in &observed {
+                let of_it = |r: &&Repaired| std::ptr::eq(r.before, verified);
+                enter(&mut rows, verified, repaired.iter().find(of_it))?;
+            }
+            enter_strays(&mut rows, &strays)?;
+            rows.finish()?;
         }
         return Ok(failures.outcome());
     }
@@ -148,8 +164,20 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<()> {
+/// A replica that was repaired.
+struct Repaired<'a> {
+    before: &'a Verified,
+    after: Verified,
+}
+
+fn enter(
+    rows: &mut Listing<BufWriter<Stdout>>,
+    verified: &Verified,
+    repaired: Option<&Repaired>,
+) -> Result<()> {
+    let covered = repaired.map_or(&verified.covered, |repaired| &repaired.after.covered);
     let state = match verified.offline {
+        _ if repaired.is_some() => "repaired",
         Some(files::Offline::SyncFailed) => "offline: a sync failed",
         Some(_) => "offline",
         None if verified.is_damaged() => "damaged",
@@ -160,26 +188,27 @@ fn enter(rows: &mut Listing<BufWriter<Stdout>>, verified: &Verified) -> Result<(
             verified.tp.topic.as_str().into(),
             verified.tp.partition.into(),
             state.into(),
-            verified.covered.segments.into(),
-            verified.covered.batches.into(),
-            verified.covered.records.into(),
-            verified.covered.bytes.into(),
+            covered.segments.into(),
+            covered.batches.into(),
+            covered.records.into(),
+            covered.bytes.into(),
             file,
             position,
             what,
             verified.broker.into(),
         ]
     };
+    let end = repaired.map(|repaired| format!("the log ends at offset {}", repaired.after.log_end));
     if verified.findings.is_empty() {
-        rows.row(row(Cell::Null, Cell::Null, Cell::Null))?;
+        rows.row(row(Cell::Null, Cell::Null, end.clone().into()))?;
     }
     for finding in &verified.findings {
         let file = finding.file.display().to_string();
-        rows.row(row(
-            file.into(),
-            finding.position.into(),
-            finding.what.as_str().into(),
-        ))?;
+        let what = match &end {
+            Some(end) => format!("{}; {end}", finding.what),
+            None => finding.what.clone(),
+        };
+        rows.row(row(file.into(), finding.position.into(), what.into()))?;
     }
     Ok(())
 }
@@ -204,6 +233,10 @@ fn cure_of(stray: &Stray) -> String {
         "if its topic file was lost, put that back as topics/{topic}.json{id}, name the directory \
          {topic}-{partition} and repair it; if not, remove the directory"
     )
+}
+
+fn enter_strays(rows: &mut Listing<BufWriter<Stdout>>, strays: &[Stray]) -> Result<()> {
+    strays.iter().try_for_each(|stray| enter_stray(rows, stray))
 }
 
 fn enter_stray(rows: &mut Listing<BufWriter<Stdout>>, stray: &Stray) -> Result<()> {
@@ -309,20 +342,21 @@ fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
     }
 }
 
-fn repair(
+/// Repairs these replicas if that is wanted; returns those that are repaired now.
+fn repair<'a>(
     consent: Consent,
     store: &Arc<StoreDir>,
-    damaged: &[&Verified],
+    damaged: &[&'a Verified],
     unseen: &[(TopicPartition, BrokerId)],
     failures: &mut Failures,
     env: &mut Env,
-) -> Result<()> {
+) -> Result<Vec<Repaired<'a>>> {
     if damaged.is_empty() {
         // The state of replicas that could not be verified is unknown.
         if matches!(failures.outcome(), Outcome::Done) {
             env.note("nothing needs a repair");
         }
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut plan = String::new();
     for verified in damaged {
@@ -354,31 +388,41 @@ fn repair(
             env,
             &Error::new(kind, format!("{what}: {names}")).cure(cure),
         );
-        return Ok(());
+        return Ok(Vec::new());
     }
     let admin = Admin::new(store, TIMEOUT);
-    for verified in damaged {
+    let mut repaired = Vec::new();
+    let mut done = |before: &'a Verified| {
+        // Where it cannot be read, its state is as unknown as before.
+        let after = admin.verify_replica(&before.tp, before.broker, true);
+        repaired.extend(after.ok().map(|after| Repaired { before, after }));
+    };
+    for verified in damaged.iter().copied() {
         if verified.follows {
             match admin.replace_follower(&verified.tp, verified.broker) {
-                Ok(()) => env.note(&format!("{} is recreated", name_of(verified))),
+                Ok(()) => {
+                    env.note(&format!("{} is recreated", name_of(verified)));
+                    done(verified);
+                }
                 Err(e) => failures.notify(env, &e),
             }
             continue;
         }
         match admin.repair(&verified.tp) {
             Ok(page) => {
-                let done = if consent == Consent::Given {
+                let result = if consent == Consent::Given {
                     format!("is repaired: {}", what_of(verified, unseen))
                 } else {
                     format!("is repaired; its log now ends at offset {}", page.tail.end)
                 };
                 let tp = &verified.tp;
-                let text = format!("{tp} {done}{}", kept_in(store, tp, env));
+                let text = format!("{tp} {result}{}", kept_in(store, tp, env));
                 // The text says where the cut data is kept.
                 env.say(&text);
+                done(verified);
             }
             Err(e) => failures.notify(env, &e),
         }
     }
-    Ok(())
+    Ok(repaired)
 }

@@ -287,7 +287,7 @@ impl PartitionReader {
             return Err(if self.is_checkpoint_wrong(&before).unwrap_or(false) {
                 self.wrong_checkpoint("does not fit the log, which is sound")
             } else {
-                error
+                error.cure(save_then_cut(self.replica.tp()))
             });
         }
         Err(Error::new(
@@ -522,6 +522,17 @@ fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
 }
 
 /// OFFSET_OUT_OF_RANGE for an offset that was removed.
+/// The remedy for damage that a reader met. A repair also cuts the sound records behind the damage,
+/// so they are saved first.
+fn save_then_cut(tp: &TopicPartition) -> String {
+    let (topic, partition) = (&tp.topic, tp.partition);
+    format!(
+        "first save what is behind the damage, from an offset N there: 'mq-consume -J -e -p {partition} \
+         -o N {topic} > FILE'; 'mq-topics verify --deep {topic}' shows the damage, 'mq-topics verify \
+         --repair truncate {topic}' cuts the log there"
+    )
+}
+
 fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,

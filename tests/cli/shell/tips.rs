@@ -240,3 +240,129 @@ fn what_is_refused_names_another_way() {
         assert_eq!(done.status, 0, "{script}: {}", done.err);
     }
 }
+
+/// What a newcomer types by habit of other tools.
+#[test]
+fn habits_of_other_tools_meet_a_tip() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for (tool, args, said) in [
+        (
+            "mq-broker",
+            &["stop", "--id", "1"][..],
+            &["unexpected argument '--id' found", "mq-broker stop 1"][..],
+        ),
+        ("mq-broker", &["drain", "--id", "1"], &["mq-broker drain 1"]),
+        ("mq-broker", &["start", "1"], &["mq-broker start --id 1"]),
+        ("mq-groups", &["reset", "g", "-t", "t"], &["--topic orders"]),
+        ("mq-groups", &["peek", "g", "-t", "t"], &["--topic orders"]),
+        (
+            "mq-groups",
+            &["delete-offsets", "g", "-t", "t"],
+            &["--topic orders"],
+        ),
+        (
+            "mq-groups",
+            &["reset", "g", "-o", "5"],
+            &["tip: --to N", "--to 5"],
+        ),
+        (
+            "mq-consume",
+            &["-F", "kv"],
+            &["followed without an option", "--header NAME=VALUE"],
+        ),
+        ("mq-consume", &["--group-id", "x", "t"], &["tip: -g GROUP"]),
+        ("mq-consume", &["--max", "3", "t"], &["tip: -c N"]),
+        ("mq-consume", &["-m", "3", "t"], &["tip: -c N"]),
+        ("mq-topics", &["offsets", "-p", "0", "t"], &["orders:0"]),
+        (
+            "mq-consume",
+            &["-g", "g", "t", "--exec", "true", "--retries", "1k"],
+            &["'--retries <N>': expected a whole number from 0, in digits (1000, not 1k)"],
+        ),
+        (
+            "mq-consume",
+            &["-g", "g", "t", "--exec", "true", "--retries", "-1"],
+            &["'--retries <N>': expected a whole number from 0, in digits (1000, not 1k)"],
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"");
+        assert_eq!(done.status, 2, "{tool} {args:?}: {}", done.err);
+        for part in said {
+            assert!(done.err.contains(part), "{tool} {args:?}: {}", done.err);
+        }
+    }
+    Tally::case();
+    let kcats = b"{\"topic\":\"t\",\"ts\":5,\"payload\":\"v\"}\n";
+    let done = shell.run("mq-produce", &["-J", "t"], kcats);
+    assert_eq!(done.status, 1, "{}", done.err);
+    assert!(done.err.contains("--input-format kcat"), "{}", done.err);
+}
+
+/// Consent is required only for a change that there is.
+#[test]
+fn what_is_not_there_needs_no_consent() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    for (tool, args, status, said) in [
+        ("mq-topics", &["delete", "z9", "--if-exists"][..], 0, ""),
+        ("mq-topics", &["delete", "z9"], 1, "z9"),
+        ("mq-topics", &["delete", "t"], 2, "add --yes"),
+        (
+            "mq-groups",
+            &["undo", "nosuch"],
+            1,
+            "there is no group 'nosuch'",
+        ),
+    ] {
+        Tally::case();
+        let done = shell.run(tool, args, b"");
+        assert_eq!(done.status, status, "{args:?}: {}", done.err);
+        assert!(done.err.contains(said), "{args:?}: {}", done.err);
+        assert!(
+            status == 2 || !done.err.contains("confirmed"),
+            "{}",
+            done.err
+        );
+    }
+    assert_eq!(shell.consume_text(&["-e", "t"]), "a\n");
+}
+
+/// A repair also cuts what is sound behind the damage: that comes first, and the topic is named.
+#[test]
+fn damage_is_saved_from_before_it_is_cut() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let log = shell.logs().join("t-0/00000000000000000000.log");
+    let first = std::fs::metadata(&log).expect("a log").len();
+    shell.produce(&["t"], b"b\n");
+    shell.produce(&["t"], b"c\n");
+    shell.ok("mq-groups", &["commit", "g", "t:0=1"], b"");
+    let mut bytes = std::fs::read(&log).expect("a log");
+    bytes[first as usize + 66] ^= 1;
+    std::fs::write(&log, bytes).expect("damaged");
+
+    Tally::case();
+    let done = shell.run("mq-consume", &["-e", "t"], b"");
+    let save = "'mq-consume -J -e -p 0 -o N t > FILE'";
+    let cut = "'mq-topics verify --repair truncate t'";
+    let places = (done.err.find(save), done.err.find(cut));
+    assert!(places.0.is_some() && places.0 < places.1, "{}", done.err);
+    let args = ["-J", "-e", "-p", "0", "-o", "2", "t"];
+    assert!(shell.consume_text(&args).contains("\"value\":\"c\""));
+
+    Tally::case();
+    let done = shell.run("mq-groups", &["skip", "g", "t:0", "--yes"], b"");
+    assert_ne!(done.status, 0);
+    let cure = "'mq-groups reset g --to N --topic t:0'";
+    assert!(done.err.contains(cure), "{}", done.err);
+    shell.ok(
+        "mq-groups",
+        &["reset", "g", "--to", "2", "--topic", "t:0", "--yes"],
+        b"",
+    );
+    assert_eq!(shell.consume_text(&["-e", "-g", "g", "t"]), "c\n");
+}
