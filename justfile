@@ -19,7 +19,7 @@ long *ARGS:
 lint:
     cargo fmt --check
     cargo clippy --lib --bins -- -D warnings
-    cargo clippy --tests --benches -- -D warnings -A clippy::disallowed_methods -A clippy::print_stdout -A clippy::print_stderr -A clippy::unwrap_used
+    cargo clippy --tests --benches --examples -- -D warnings -A clippy::pedantic -A clippy::disallowed_methods -A clippy::print_stdout -A clippy::print_stderr -A clippy::unwrap_used
 
 # The library's documentation.
 docs:
