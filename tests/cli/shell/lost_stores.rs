@@ -1,10 +1,19 @@
 //! A store that is moved away or deleted while somebody follows it.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cli::{PATIENCE, Shell};
 use crate::tally::Tally;
+
+/// Deletes a store in use: its users may still create a file in a directory that is being removed.
+fn delete(store: &Path) {
+    let until = Instant::now() + PATIENCE;
+    while let Err(e) = fs::remove_dir_all(store) {
+        assert!(Instant::now() < until, "{e}");
+    }
+}
 
 #[test]
 fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
@@ -21,7 +30,7 @@ fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
             let mut reader = shell.start("mq-consume", args);
             assert!(reader.out.until(PATIENCE, |out| out.starts_with(b"a")));
             match how {
-                "deleted" => fs::remove_dir_all(shell.store()).expect("deleted"),
+                "deleted" => delete(shell.store()),
                 _ => fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
             }
             if how == "replaced" {
@@ -34,7 +43,10 @@ fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
                 shell.store().display()
             );
             assert!(done.err.contains(&says), "{how} {args:?}: {}", done.err);
-            assert_eq!(done.err.lines().count(), 2, "{how} {args:?}: {}", done.err);
+            // A topic file that went before the rest of the store may be noted first.
+            if how != "deleted" {
+                assert_eq!(done.err.lines().count(), 2, "{how} {args:?}: {}", done.err);
+            }
         }
     }
 }
@@ -70,13 +82,7 @@ fn a_store_that_is_moved_away_or_deleted_ends_its_broker() {
         let mut broker = shell.start("mq-broker", &["start"]);
         broker.says(" ready: ");
         match how {
-            // The broker may still create a file in a directory that is being removed.
-            "deleted" => {
-                let until = Instant::now() + PATIENCE;
-                while let Err(e) = fs::remove_dir_all(shell.store()) {
-                    assert!(Instant::now() < until, "{e}");
-                }
-            }
+            "deleted" => delete(shell.store()),
             _ => fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
         }
         let done = broker.end_within(Duration::from_secs(20));
