@@ -77,7 +77,11 @@ fn a_running_producer_gives_up_after_its_timeout() {
     );
     assert_eq!(count("NOT_ENOUGH_REPLICAS"), 1, "{}", done.err);
     assert!(done.err.contains("waiting: no broker runs"), "{}", done.err);
-    assert!(done.err.contains("within 2s"), "{}", done.err);
+    assert!(
+        done.err.contains("gave up waiting after 2s"),
+        "{}",
+        done.err
+    );
     has(&brokers, "1\n");
 }
 
