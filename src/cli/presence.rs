@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Env;
 use crate::client::StoreDir;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// The pause between two checks by a caller that waits for something else.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -18,17 +18,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Checks that the store is still at its path.
 ///
 /// # Errors
-/// [`Kind::NoStore`] if it is not.
+/// [`NoStore`](crate::error::Kind::NoStore) if it is not.
 pub fn check(store: &StoreDir, path: &Path) -> Result<()> {
-    check_with(store, path, " during the wait")
-}
-
-fn check_with(store: &StoreDir, path: &Path, when: &str) -> Result<()> {
-    if store.is_still_at(path) {
-        return Ok(());
-    }
-    let text = format!("the store at {} was moved or deleted{when}", path.display());
-    Err(Error::new(Kind::NoStore, text).cure("if it was moved, name where it is now with --store"))
+    store.check_is_still_at(path, " during the wait")
 }
 
 /// Returns the failure, or the error that the store is gone if that is its cause. A store that is
@@ -45,7 +37,7 @@ pub fn daemon_unless_gone(e: Error, store: &StoreDir, path: &Path, env: &Env) ->
 fn unless_gone_with(e: Error, store: &StoreDir, path: &Path, when: &str, env: &Env) -> Error {
     let until = env.monotonic() + REMOVAL;
     loop {
-        if let Err(gone) = check_with(store, path, when) {
+        if let Err(gone) = store.check_is_still_at(path, when) {
             return gone;
         }
         if env.stopping() || env.monotonic() >= until {

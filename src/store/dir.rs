@@ -217,6 +217,20 @@ impl StoreDir {
         self.root.path()
     }
 
+    /// Refuses a store that is no longer at `path`: open descriptors lead to files that no other process
+    /// uses. `when`: what was done meanwhile, with a space before it.
+    ///
+    /// # Errors
+    /// [`Kind::NoStore`].
+    pub fn check_is_still_at(&self, path: &Path, when: &str) -> Result<()> {
+        if self.is_still_at(path) {
+            return Ok(());
+        }
+        let text = format!("the store at {} was moved or deleted{when}", path.display());
+        Err(Error::new(Kind::NoStore, text)
+            .cure("if it was moved, name where it is now with --store"))
+    }
+
     /// Whether `path` still leads to this store; `true` if that cannot be checked.
     pub fn is_still_at(&self, path: &Path) -> bool {
         let is_gone = |e: &io::Error| {

@@ -173,12 +173,7 @@ impl Registration {
     /// the store is no longer at its path: a daemon that went on would maintain files that no
     /// other process finds.
     pub fn check(&self) -> Result<()> {
-        let path = self.store.path();
-        if !self.store.is_still_at(path) {
-            let text = format!("the store at {} was moved or deleted", path.display());
-            return Err(Error::new(Kind::NoStore, text)
-                .cure("if it was moved, name where it is now with --store"));
-        }
+        self.store.check_is_still_at(self.store.path(), "")?;
         if self.lock.in_place()? {
             return Ok(());
         }
