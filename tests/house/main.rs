@@ -1,9 +1,10 @@
 //! The rules of the house that no type system checks: which module may import which, touch files,
-//! or print; and that every test runs.
+//! or print; that every test runs; and that the docs name what is there.
 
 mod api;
 mod floors;
 mod imports;
+mod paths;
 mod runners;
 mod sabotage;
 mod words;
