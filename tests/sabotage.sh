@@ -3,7 +3,9 @@
 # looks whether the suite turns red. A suite that stays green is worth nothing there.
 #
 #   tests/sabotage.sh [NAME...]    all of them, or those named (any part of the name will do)
-#   tests/sabotage.sh --list       their names
+#   tests/sabotage.sh --list [NAME...]
+#                                  of each: its name, the file that it changes, and the test that has
+#                                  to notice, with tabs between
 #   tests/sabotage.sh --check      whether each applies to exactly one place of the source, no more
 #
 # Works on a copy of the tree, in SABOTAGE_DIR (default: a directory beside target/). Prints
@@ -64,6 +66,12 @@ find_family() {
 # tests/*/FAMILY/), a whole runner (tests/FAMILY/main.rs), or "lib".
 sabotage() {
   local name=$1 file=$2 old=$3 new=$4 test=$5 filter=$6
+  if [[ $list ]]; then
+    is_wanted "$name" || return 0
+    find_family "$test" || which=("no family '$test':")
+    printf '%s\t%s\tcargo test %s %s\n' "$name" "$file" "${which[*]}" "$filter"
+    return 0
+  fi
   if [[ $check ]]; then
     local places
     places=$(OLD=$old perl -0777 -ne 'my $n = () = /\Q$ENV{OLD}\E/g; print $n' "$root/$file") || places=none
@@ -126,15 +134,16 @@ sabotage() {
   cp "$root/$file" "$path"
 }
 
-check=
-if [[ ${1-} == --check ]]; then
-  check=yes
-fi
-if [[ ${1-} == --list ]]; then
-  sed -n 's/^sabotage "\([^"]*\)".*/\1/p' "$0"
-  exit
-fi
-[[ $check ]] || prepare
+check= list=
+case ${1-} in
+  --check) check=yes ;;
+  --list) list=yes wanted=("${@:2}") ;;
+  -*)
+    echo "sabotage: unknown option $1: see the head of $0" >&2
+    exit 2
+    ;;
+  *) prepare ;;
+esac
 
 # --- syncs
 
@@ -683,5 +692,6 @@ sabotage "what ends the headers of a template may stand across a field's end" sr
   '(0..=of_field.count()).any(|within| {' '(0..=of_field.count().min(0)).any(|within| {' \
   lib templates_that_are_accepted
 
+[[ $list ]] && exit
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

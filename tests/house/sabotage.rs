@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::runners::{root, sources};
 
@@ -109,6 +110,36 @@ fn each_sabotage_names_a_test() {
         }
     }
     assert!(missing.is_empty(), "name no test: {missing:#?}");
+}
+
+/// A contributor who changes a file finds by the list which tests guard it.
+#[test]
+fn the_list_has_file_and_test_of_each_sabotage() {
+    let script = root().join("tests/sabotage.sh");
+    let list = |names: &[&str]| {
+        let mut command = Command::new("bash");
+        let done = command.arg(&script).arg("--list").args(names).output();
+        let done = done.expect("bash");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("text")
+    };
+    let all = list(&[]);
+    let text = fs::read_to_string(&script).expect("sabotage.sh");
+    assert_eq!(all.lines().count(), entries(&text).len());
+    for line in all.lines() {
+        let [name, file, test] = line.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("not three fields: {line}");
+        };
+        assert!(root().join(file).is_file(), "{name}: {file}");
+        let runs = ["cargo test --lib ", "cargo test --test "];
+        assert!(runs.iter().any(|run| test.starts_with(run)), "{line}");
+    }
+    let one = list(&["a group commit syncs no segment"]);
+    assert_eq!(
+        one,
+        "a group commit syncs no segment\tsrc/partition/append/committer.rs\tcargo test --test log \
+         stop_in_append\n"
+    );
 }
 
 #[test]
