@@ -3,17 +3,20 @@
 
 mod combinations;
 mod copies;
+mod damage;
 mod delivery;
 mod each_topic;
 mod failures;
 mod json_input;
+mod lock_listing;
 mod lost_logs;
 mod lost_stores;
-mod messages;
 mod multi_line;
+mod notes;
 mod origins;
 mod other_tools;
 mod outputs;
+mod refusals;
 mod selection;
 mod terminal;
 mod times;

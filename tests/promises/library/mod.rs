@@ -4,6 +4,7 @@ mod consumers;
 mod front_admin;
 mod front_consumers;
 mod front_groups;
+mod front_positions;
 mod front_producers;
 mod producers;
 mod sessions;
