@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use mq::cli::docs;
 
 use super::man;
+use crate::common::switches::is_blessing;
 
 /// The pages that are written by hand.
 const BY_HAND: [&str; 1] = ["mq.7"];
@@ -31,7 +32,7 @@ fn repository() -> &'static Path {
 /// Compares what is generated with what is committed in `folder`, or writes it.
 fn check(folder: &str, generated: &BTreeMap<String, Vec<u8>>, by_hand: &[&str]) {
     let folder = repository().join(folder);
-    if std::env::var_os("MQ_BLESS").is_some_and(|bless| bless == "1") {
+    if is_blessing() {
         for name in files(&folder).difference(&expected(generated, by_hand)) {
             std::fs::remove_file(folder.join(name)).expect("remove what is stale");
         }

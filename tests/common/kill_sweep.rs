@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::proc::{Failure, Place, Score, is_long};
+use super::proc::{Failure, Place, Score};
 use super::sweep::thinned;
+use super::switches::is_long;
 
 const WORKERS: usize = 2;
 

@@ -17,4 +17,5 @@ pub mod rig;
 pub mod sim_disk;
 pub mod snapshot;
 pub mod sweep;
+pub mod switches;
 pub mod tally;

@@ -111,11 +111,6 @@ pub fn has_strace(test: &str) -> bool {
     false
 }
 
-/// Whether the long run was asked for.
-pub fn is_long() -> bool {
-    std::env::var_os("MQ_LONG").is_some_and(|value| value == "1")
-}
-
 /// A case's directory: the store is `store` in it, beside the inputs and outputs of its processes.
 pub struct Place {
     dir: PathBuf,

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::switches::is_blessing;
+
 /// The file of a text.
 pub fn path(suite: &str, name: &str) -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
@@ -13,7 +15,7 @@ pub fn path(suite: &str, name: &str) -> PathBuf {
 /// How a text differs from its file; `None` if it does not, or was written just now.
 pub fn differs(suite: &str, name: &str, found: &str) -> Option<String> {
     let path = path(suite, name);
-    if std::env::var_os("MQ_BLESS").is_some() {
+    if is_blessing() {
         fs::create_dir_all(path.parent().expect("a directory")).expect("made");
         fs::write(&path, found).expect("written");
         return None;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::switches::is_long;
+
 /// The calls that make, change, publish or lock something.
 pub const CALLS: [&str; 10] = [
     "write",
@@ -53,8 +55,7 @@ pub fn thinned(calls: &BTreeMap<&'static str, usize>, budget: usize) -> Vec<(&'s
         .flat_map(|(call, times)| (1..=*times).map(move |n| (*call, n)))
         .collect();
     if all.len() <= budget {
-        let is_long = std::env::var_os("MQ_LONG").is_some();
-        let rounds = if is_long { budget / all.len() } else { 1 };
+        let rounds = if is_long() { budget / all.len() } else { 1 };
         return all.repeat(rounds);
     }
     (0..budget).map(|i| all[i * all.len() / budget]).collect()

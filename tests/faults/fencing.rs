@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::proc::{Failure, Place, Running, Score, Seen, acknowledged, has_strace, is_long, seen};
+use crate::common::switches::is_long;
+use crate::proc::{Failure, Place, Running, Score, Seen, acknowledged, has_strace, seen};
 use crate::sweep::{count_of, thinned};
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;

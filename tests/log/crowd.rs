@@ -7,6 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use crate::cli::{Running, Shell};
+use crate::common::switches::is_long;
 use crate::tally::Tally;
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
@@ -14,10 +15,6 @@ use mq::store::StoreDir;
 
 const PRODUCERS: usize = 8;
 const FOLLOWERS: usize = 4;
-
-fn long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}
 
 #[test]
 fn eight_producers_and_four_followers_on_the_temp_dir() {
@@ -73,7 +70,7 @@ fn crowd(place: &Path) {
         "crowd: {total} records on {}: producers took {fastest:?} to {slowest:?}",
         place.display()
     );
-    if long() {
+    if is_long() {
         assert!(slowest < fastest * 2, "a producer starves: {times:?}");
     }
     let checked: Vec<_> = followers

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::rig::{PATIENCE, batch, configs, open, tp};
+use crate::common::switches::is_long;
 use crate::common::tally::Tally;
 use mq::client::open_reader;
 use mq::disk::OsDisk;
@@ -15,10 +16,6 @@ use mq::partition::{Committer, PAGE_FILE, PartitionWriter};
 use mq::record::{BatchView, Decompressor};
 use mq::store::StoreDir;
 use mq::types::TopicName;
-
-fn long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}
 
 /// A record as it must be read: offset, epoch, payload, timestamp.
 type Row = (i64, i32, String, i64);
@@ -410,7 +407,7 @@ fn every_flipped_bit_of_the_page() {
     let sample = Sample::new(SMALL, Some(6));
     let copies = (0..512 * 8).chain(4096 * 8..(4096 + 512) * 8);
     let page = sample.file(PAGE_FILE);
-    if long() {
+    if is_long() {
         // Beside the copies there are zeros that nobody reads.
         let others = (0..8192 * 8).step_by(61);
         flip_all(&sample, &page, copies.chain(others), Allowed::Right);
@@ -428,7 +425,7 @@ fn flipped_bits_of_the_page_without_syncs() {
     flip_all(
         &sample,
         &page,
-        copies.step_by(if long() { 1 } else { 13 }),
+        copies.step_by(if is_long() { 1 } else { 13 }),
         Allowed::Right,
     );
 }
@@ -483,7 +480,7 @@ fn every_file_cut_at_every_length() {
         };
         let step = if name == PAGE_FILE { 61 } else { 1 };
         let mut wrong = Wrong::default();
-        for len in (0..bytes.len()).step_by(if long() { 1 } else { step }) {
+        for len in (0..bytes.len()).step_by(if is_long() { 1 } else { step }) {
             wrong.check(
                 &sample,
                 &format!("cut at {len}"),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::common::switches::is_long;
 use crate::proc::{Failure, Place, Ran, Running, Score, Seen, acknowledged, check_log, works_on};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -500,7 +501,7 @@ fn a_reboot_loses_nothing_that_was_acknowledged() {
         }
     }
     if may_shut_down() {
-        let rounds = if proc::is_long() { 10 } else { 1 };
+        let rounds = if is_long() { 10 } else { 1 };
         for round in 0..rounds {
             for (how, configs, boot) in [
                 (1, &[][..], None),

@@ -1,10 +1,10 @@
 //! `mq-topics verify` and `describe` on stores that are sound but not tidy: what is no damage is at
 //! most a note, and live writers are never taken for dead ones.
 
-use crate::proc;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 
+use crate::common::switches::is_long;
 use crate::proc::{Failure, Place, Score};
 use serde_json::Value;
 
@@ -338,7 +338,7 @@ fn what_is_no_damage_is_at_most_a_note() {
             junk(place, bytes)
         });
     }
-    let looks = if proc::is_long() { 300 } else { 20 };
+    let looks = if is_long() { 300 } else { 20 };
     score.case("live writers", |place| live(place, looks));
     score.case("a writer in the middle", appending);
     score.case("cuts beside the log", cuts);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::cli::{PATIENCE, Shell};
+use crate::common::switches::is_long;
 use crate::daemons::{brokers, eventually, healthy, topic_file};
 use crate::mounts::Mounts;
 use crate::scripts::{bash, can};
@@ -103,13 +104,7 @@ fn moves_fail_before_a_seal_where_the_stores_disk_is_full() {
         shell.produce(&["t", "--acks", acks, "--timeout", "1s"], b"b\n");
     }
     // The controller tries as well, and tells it once.
-    std::thread::sleep(Duration::from_secs(
-        if std::env::var_os("MQ_LONG").is_some() {
-            25
-        } else {
-            0
-        },
-    ));
+    std::thread::sleep(Duration::from_secs(if is_long() { 25 } else { 0 }));
     shell.produce(&["t", "--timeout", "1s"], b"c\n");
     fs::remove_file(shell.store().join("fill")).expect("room");
     assert_eq!(shell.consume_text(&["-e", "t"]), "a\nb\nb\nc\n");

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cli::Shell;
+use crate::common::switches::is_long;
 use crate::scripts::{bash, can};
 
 /// Faults, and how many calls of each kind a thread of a daemon makes in such a short life, about: each
@@ -58,11 +59,10 @@ fn a_daemon_goes_on_after_an_error_at_any_call() {
     if !can("errors of daemons", &["strace"], false) {
         return;
     }
-    let long = std::env::var_os("MQ_LONG").is_some();
     let cases: Vec<_> = FAULTS
         .iter()
         .flat_map(|(call, error, calls)| {
-            let step = if long { 1 } else { (calls / CASES).max(1) };
+            let step = if is_long() { 1 } else { (calls / CASES).max(1) };
             (1..=*calls)
                 .step_by(step)
                 .map(move |nth| (*call, *error, nth))

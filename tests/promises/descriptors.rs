@@ -4,6 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::{PATIENCE, Running, Shell};
+use crate::common::switches::is_long;
 use crate::daemons::{brokers, eventually, healthy, quick_shell, topic_file};
 
 /// Traces a process so that some calls fail, until it is dropped. `None`, and a line that says so,
@@ -164,10 +165,7 @@ fn daemons_with_few_descriptors_copy_and_fail_over() {
     if !may_limit() {
         return;
     }
-    let (partitions, descriptors) = match std::env::var_os("MQ_LONG") {
-        Some(_) => (2000, 4000),
-        None => (90, 300),
-    };
+    let (partitions, descriptors) = if is_long() { (2000, 4000) } else { (90, 300) };
     let shell = quick_shell();
     let mut running: Vec<_> = ["1", "2", "3"]
         .map(|id| {

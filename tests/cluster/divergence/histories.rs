@@ -3,10 +3,10 @@
 use mq::partition::Follower;
 use mq::types::{BrokerId, Compression};
 
-use super::long;
 use super::rig::{Cluster, Lies, tp};
 use crate::common::rig::PATIENCE;
 use crate::common::sim_disk::seeded;
+use crate::common::switches::is_long;
 use crate::common::tally::Tally;
 
 const CONFIGS: [&[(&str, &str)]; 5] = [
@@ -153,7 +153,7 @@ fn history(seed: u64, unclean: bool) {
 #[test]
 fn histories_of_clean_elections() {
     let _tally = Tally::start();
-    let count = if long() { 50_000 } else { 600 };
+    let count = if is_long() { 50_000 } else { 600 };
     for seed in 0..count {
         history(seed, false);
     }
@@ -162,7 +162,7 @@ fn histories_of_clean_elections() {
 #[test]
 fn histories_with_unclean_elections() {
     let _tally = Tally::start();
-    let count = if long() { 50_000 } else { 600 };
+    let count = if is_long() { 50_000 } else { 600 };
     for seed in 0..count {
         history(1_000_000 + seed, true);
     }

@@ -8,7 +8,3 @@ mod histories;
 mod replacements;
 mod rig;
 mod stops;
-
-fn long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}

@@ -5,10 +5,10 @@ use mq::error::Result;
 use mq::partition::Watermark;
 use mq::types::{BrokerId, Compression};
 
-use super::long;
 use super::rig::{Cluster, Lies, tp};
 use crate::common::rig::PATIENCE;
 use crate::common::sim_disk::seeded;
+use crate::common::switches::is_long;
 use crate::common::tally::Tally;
 
 const EACH_ROLLS: &[(&str, &str)] = &[
@@ -144,8 +144,8 @@ fn stop_everywhere(scene: &Scene, twice: bool) {
     let first = cluster.next(cluster.sim.process());
     follow_and_join(&first).expect("undisturbed");
     let ops = first.sim.ops();
-    let seeds = if long() { 12 } else { 2 };
-    let stride = match (twice, long()) {
+    let seeds = if is_long() { 12 } else { 2 };
+    let stride = match (twice, is_long()) {
         (_, true) => 1,
         (true, false) => 29,
         (false, false) => 3,
@@ -196,7 +196,7 @@ fn common_prefix(one: &[Lies], other: &[Lies]) -> usize {
 /// The successor dies as well, within what it has to finish.
 fn stop_again(what: &str, second: &Cluster, shown: &[Lies]) {
     let kept = if second.every_message() { shown } else { &[] };
-    let stride = if long() { 1 } else { 5 };
+    let stride = if is_long() { 1 } else { 5 };
     for m in (1..).step_by(stride) {
         // Each from the same state: nothing is lost by this power cut but the boot and the locks.
         let left = second.next(second.sim.if_crashed(&mut |n| n - 1));
@@ -364,7 +364,7 @@ const ACTS: [Act; 6] = [
 
 fn move_everywhere(act: &Act, pairs: &'static [(&'static str, &'static str)]) {
     for (number, (meanwhile, other)) in (0..).zip(MEANWHILE) {
-        let stride = if long() { 1 } else { 7 };
+        let stride = if is_long() { 1 } else { 7 };
         for n in (1 + number..).step_by(stride) {
             Tally::case();
             let mut cluster = Cluster::new(pairs);

@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::common::switches::{is_long, keeps};
 use crate::mounts::Mounts;
 use crate::tally::Tally;
 use cluster::{BROKERS, Broker, Producer, Reader, command, copy, wait};
@@ -196,8 +197,11 @@ fn run(plan: &Plan) {
     } else {
         None
     };
-    let long = std::env::var_os("MQ_LONG").is_some_and(|value| value == "1");
-    let faults = if long { plan.faults * 20 } else { plan.faults };
+    let faults = if is_long() {
+        plan.faults * 20
+    } else {
+        plan.faults
+    };
     println!(
         "{}: MQ_SEED={seed}, {faults} faults, in {}",
         plan.name,
@@ -218,7 +222,7 @@ fn run(plan: &Plan) {
         checker::tell(&found),
         broken.unwrap_or_default()
     );
-    if std::env::var_os("MQ_KEEP").is_none() {
+    if !keeps() {
         let _ = std::fs::remove_dir_all(&dir);
     }
 }

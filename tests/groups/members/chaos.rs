@@ -10,11 +10,11 @@ use rustix::process::Signal;
 
 use super::checker::{check, tell};
 use super::history::{Event, Process, Rules, Violation};
-use super::is_long;
 use super::member::{Member, record};
 use super::recorder::Recorder;
 use super::view::GroupDir;
 use crate::cli::Shell;
+use crate::common::switches::is_long;
 use crate::tally::Tally;
 
 const PARTITIONS: usize = 24;

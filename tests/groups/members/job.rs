@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::is_long;
 use super::member::{Member, deliveries};
 use super::view::GroupDir;
 use crate::cli::Shell;
+use crate::common::switches::is_long;
 use crate::tally::Tally;
 
 const PATIENCE: Duration = Duration::from_secs(300);

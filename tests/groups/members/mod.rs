@@ -16,7 +16,3 @@ mod pipe;
 mod recorder;
 mod statics;
 mod view;
-
-fn is_long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}

@@ -13,10 +13,6 @@ use crate::common::rig::Ledger;
 use crate::common::sim_disk::SimDisk;
 use workloads::{Workload, prepare};
 
-fn long() -> bool {
-    std::env::var_os("MQ_LONG").is_some()
-}
-
 /// Runs the workload with the fault planned by `plan`; the disk and the ledger then, and whether
 /// the fault was met.
 fn run_with(workload: &Workload, plan: impl FnOnce(&SimDisk)) -> (SimDisk, Ledger) {

@@ -5,8 +5,9 @@ use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
     NEVER_AND_ROLL, REBUILD, RESCUE, SURVIVOR, SURVIVOR_NEVER, TWO_WRITERS, Workload,
 };
-use super::{count_ops, long, run_with};
+use super::{count_ops, run_with};
 use crate::common::sim_disk::{first_choices, seeded};
+use crate::common::switches::is_long;
 use crate::common::tally::Tally;
 
 /// Every way in which the nth operation may be the last.
@@ -27,7 +28,7 @@ fn stop_everywhere(workload: &Workload) {
                 workload.name
             );
             let cut = after_power_cut(&ledger);
-            let seeds = if long() { 40 } else { 4 };
+            let seeds = if is_long() { 40 } else { 4 };
             judge(
                 &format!("{what}, all lost"),
                 &sim.if_crashed(&mut |_| 0),
@@ -49,7 +50,7 @@ fn stop_everywhere(workload: &Workload) {
 
 /// A second crash, at every operation of what follows the first.
 fn stop_twice(workload: &Workload, stride: u64) {
-    let stride = if long() { 1 } else { stride };
+    let stride = if is_long() { 1 } else { stride };
     let ops = count_ops(workload);
     stop_twice_at(workload, (1..=ops + 1).step_by(stride as usize), stride);
 }
@@ -155,7 +156,7 @@ fn every_choice_of_a_power_cut() {
             let (sim, ledger) = run_with(workload, |sim| sim.stop_at(n));
             let ledger = after_power_cut(&ledger);
             let at = sim.trace().get(n as usize - 1).cloned().unwrap_or_default();
-            let most = if long() { 3_000 } else { 60 };
+            let most = if is_long() { 3_000 } else { 60 };
             first_choices(most, |choice| {
                 let what = format!("{} cut at {n} ({at})", workload.name);
                 judge(&what, &sim.if_crashed(choice), &ledger);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::cli::{PATIENCE, Shell};
+use crate::common::switches::is_long;
 use crate::tally::Tally;
 
 #[test]
@@ -68,7 +69,7 @@ fn a_follower_sees_what_comes() {
     shell.produce(&["app.b"], b"new topic\n");
     timed("app.b 0 new topic");
     println!("exact: the slowest sight took {slowest:?}");
-    if std::env::var_os("MQ_LONG").is_some() {
+    if is_long() {
         assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     }
     Tally::case();
