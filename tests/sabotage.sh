@@ -557,7 +557,7 @@ sabotage "a move has two seconds, however near it comes" src/cluster/controller/
 
 sabotage "a listing takes in what a killed roll left" src/partition/log_snapshot.rs \
   'segments: segments.up_to(page.tail.active),' 'segments,' \
-  promises a_killed_roll
+  lib a_segment_beyond_the_active_one
 
 sabotage "damage is told by an old look" src/partition/read/reader.rs \
   'if !fresh {' 'if !fresh && bytes_max == 0 {' \

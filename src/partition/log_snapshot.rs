@@ -107,3 +107,55 @@ fn keeps_moving(replica: &Replica) -> Error {
     let text = format!("the log of {} keeps moving", replica.tp());
     Error::new(Kind::Busy, text).cure("other processes keep changing it: try again")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::{Open, OsDisk};
+    use crate::lifecycle::{NewTopic, create_topic};
+    use crate::log::{FileKind, SegmentFile};
+    use crate::partition::PartitionWriter;
+    use crate::record::BatchBuilder;
+    use crate::types::{Compression, TimestampType, TopicName, TopicPartition};
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// As after a producer that was killed within a roll, before the first byte of its segment. A
+    /// reader that took the file for a segment would look for it when the log passes that offset,
+    /// long after a writer removed it.
+    #[test]
+    fn a_segment_beyond_the_active_one_is_no_part_of_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, dir.path()).expect("open");
+        let store = Arc::new(store);
+        let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+        create_topic(&store, &NewTopic::embedded(tp.topic.clone(), 1), TIMEOUT).expect("created");
+        let mut writer = PartitionWriter::open(&store, &tp, TIMEOUT).expect("open");
+        let mut builder = BatchBuilder::new();
+        builder.append_value(1, b"v").expect("append");
+        let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+        writer.append(&mut batch.expect("finish")).expect("append");
+        let replica = Replica::open(&store, &tp, 0).expect("open");
+        let rolled = SegmentFile::new(1, FileKind::Log).name();
+        replica
+            .dir()
+            .open(&rolled, Open::CreateNew)
+            .expect("a new segment");
+        let listed = Segments::list(&**replica.dir()).expect("listed");
+        assert_eq!(listed.bases(), [0, 1]);
+        for settled in [false, true] {
+            let taken = if settled {
+                LogSnapshot::take_settled(&store, &replica, true)
+            } else {
+                LogSnapshot::take(&replica)
+            };
+            let taken = taken.expect("taken").expect("a page");
+            assert_eq!(taken.segments.bases(), [0]);
+            assert_eq!(taken.segment_after(0, taken.page.generation), None);
+        }
+    }
+}
