@@ -7,7 +7,7 @@ use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
 use super::args_reset::ResetArgs;
 use super::args_show::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_wait::WaitArgs;
-use super::job::{Commit, Delete, Describe, Job, List};
+use super::job::{Commit, DELETING, Delete, Describe, Job, List};
 use crate::cli::common::{Common, usage};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_partition_offset};
@@ -243,7 +243,7 @@ impl Args {
                     patterns,
                     if_exists: args.if_exists,
                     output: args.output.try_into()?,
-                    consent: args.consent.settle(can_ask, "deleting groups")?,
+                    consent: args.consent.settle(can_ask, DELETING).ok(),
                 })
             }
             Command::Commit(args) => Job::Commit(commit(args)?),

@@ -56,6 +56,8 @@ fn what_is_asked_for() {
         panic!("delete")
     };
     assert!(delete.patterns[0].is_glob() && !delete.patterns[1].is_glob());
+    // Refused only if there is something to delete.
+    assert!(matches!(good("delete g --if-exists"), Job::Delete(d) if d.consent.is_none()));
     let Job::Commit(commit) = good("commit g a:0=5 a:1=0") else {
         panic!("commit")
     };
@@ -150,7 +152,6 @@ fn what_is_refused_says_what_is_allowed() {
         ("skip g t:0 -f %q", "the fields are"),
         ("reset g --by x --yes", "--by -10"),
         ("reset g --to end --topic a/b --yes", "A-Z a-z 0-9 . _ -"),
-        ("delete g", "--yes"),
         ("delete g[ --yes", "quote it"),
         ("commit g", "required arguments were not provided"),
         ("commit g a:0", "TOPIC:P=N"),

@@ -4,7 +4,6 @@ use super::asked::{Asked, topics_of};
 use super::job::{Clone, DeleteOffsets, History, Undo};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::env::unasked;
 use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
@@ -83,7 +82,7 @@ pub fn clone(job: Clone, env: &mut Env) -> Result<Outcome> {
         // Whether consent is needed was unknown before the store was read, so it is refused only
         // here.
         None if planned.iter().any(replaces) => {
-            return Err(unasked("replacing committed offsets"));
+            return Err(env.unasked("replacing committed offsets"));
         }
         // A group without offsets loses none.
         Some(_) | None => Consent::Given,

@@ -98,6 +98,9 @@ pub struct Reset {
     pub output: OutputOptions,
 }
 
+/// What a deletion does, for messages about consent.
+pub const DELETING: &str = "deleting groups";
+
 /// `mq-groups delete`.
 #[derive(Debug)]
 pub struct Delete {
@@ -105,8 +108,9 @@ pub struct Delete {
     pub patterns: Vec<NamePattern>,
     /// Whether a missing group counts as success.
     pub if_exists: bool,
-    /// Whether the deletion is done.
-    pub consent: Consent,
+    /// Whether the deletion is done; `None`: refused if there is something to delete, since consent
+    /// was not given and cannot be asked for.
+    pub consent: Option<Consent>,
     /// How rows are printed.
     pub output: OutputOptions,
 }

@@ -1,9 +1,10 @@
 //! Runs `mq-groups`.
 
 use super::asked::warned;
-use super::job::{Delete, Job};
+use super::job::{DELETING, Delete, Job};
 use super::{alter, changes, check, offsets, peek, show, wait, watch};
 use crate::cli::common::TIMEOUT;
+use crate::cli::consent::Consent;
 use crate::cli::output::{Column, Listing};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::groups;
@@ -77,7 +78,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
             Ok(()) => free.push(name),
         }
     }
-    if job.consent.is_dry_run() {
+    if job.consent.is_some_and(Consent::is_dry_run) {
         let mut rows = Listing::stdout(env, &PLAN, job.output);
         for name in free {
             rows.row(vec![name.as_str().into(), "delete".into()])?;
@@ -88,13 +89,14 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     if free.is_empty() {
         return Ok(failures.outcome());
     }
+    let consent = job.consent.ok_or_else(|| env.unasked(DELETING))?;
     let names = free
         .iter()
         .map(|name| name.as_str())
         .collect::<Vec<_>>()
         .join(", ");
     let what = if free.len() == 1 { "group" } else { "groups" };
-    if !job.consent.proceed(
+    if !consent.proceed(
         env,
         &format!("delete {what} {names} and their committed offsets?"),
     )? {

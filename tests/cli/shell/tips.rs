@@ -306,10 +306,18 @@ fn what_is_not_there_needs_no_consent() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"a\n");
+    shell.ok("mq-groups", &["commit", "g", "t:0=1"], b"");
+    shell.ok("mq-groups", &["commit", "other", "t:0=0"], b"");
     for (tool, args, status, said) in [
         ("mq-topics", &["delete", "z9", "--if-exists"][..], 0, ""),
         ("mq-topics", &["delete", "z9"], 1, "z9"),
         ("mq-topics", &["delete", "t"], 2, "add --yes"),
+        ("mq-groups", &["delete", "z9", "--if-exists"], 0, ""),
+        ("mq-groups", &["delete", "z9*", "--if-exists"], 0, ""),
+        ("mq-groups", &["delete", "z9"], 1, "no group 'z9'"),
+        ("mq-groups", &["delete", "g"], 2, "add --yes"),
+        ("mq-groups", &["clone", "g", "new"], 0, ""),
+        ("mq-groups", &["clone", "g", "other"], 2, "add --yes"),
         (
             "mq-groups",
             &["undo", "nosuch"],
@@ -328,6 +336,8 @@ fn what_is_not_there_needs_no_consent() {
         );
     }
     assert_eq!(shell.consume_text(&["-e", "t"]), "a\n");
+    let groups = shell.ok("mq-groups", &["list", "--format", "tsv"], b"");
+    assert_eq!(String::from_utf8_lossy(&groups).lines().count(), 3);
 }
 
 /// A repair also cuts what is sound behind the damage: that comes first, and the topic is named.

@@ -31,7 +31,7 @@ const WORDING: [(&str, i32, Provoke); 15] = [
     ("clone-unknown", 1, |shell| {
         shell.run("mq-groups", &["clone", "h", "i"], b"")
     }),
-    ("clone-unasked", 1, |shell| {
+    ("clone-unasked", 2, |shell| {
         groups(shell, &["commit", "h", "t:0=1"]);
         shell.run("mq-groups", &["clone", "g", "h"], b"")
     }),
