@@ -20,6 +20,7 @@ use super::consumer_options::{ConsumerOptions, OnMissed};
 use super::event::Event;
 use super::feed::Feed;
 use super::record::{Origin, Record};
+use super::stepping::{Step, Stepping};
 use super::{OffsetSpec, Positions};
 use crate::client::{Consumer as Engine, Position};
 use crate::error::{Error, Kind, Result};
@@ -99,13 +100,6 @@ struct Failing {
     is_reported: bool,
 }
 
-/// The result of a step.
-enum Step {
-    /// The feed has a batch.
-    Batch,
-    Event(Event<'static>),
-}
-
 impl Consumer {
     pub(super) fn open(
         options: ConsumerOptions,
@@ -149,21 +143,6 @@ impl Consumer {
     /// more records come.
     pub fn try_next(&mut self, timeout: Duration) -> Option<Result<Record>> {
         self.next_within(timeout).transpose()
-    }
-
-    fn next_within(&mut self, timeout: Duration) -> Result<Option<Record>> {
-        let deadline = self.deadline(timeout);
-        loop {
-            let is_due = self.pending.is_empty() && !self.signal.is_closed();
-            if is_due && let Some(record) = self.feed.take_record() {
-                return self.or_break_off(record).map(Some);
-            }
-            match self.step(self.left(deadline))? {
-                Step::Event(Event::Idle | Event::End) => return Ok(None),
-                Step::Event(_) => {}
-                Step::Batch => self.feed.unpack()?,
-            }
-        }
     }
 
     /// Moves to another place in a partition that is read, and returns the offset of that place.
@@ -216,50 +195,6 @@ impl Consumer {
     /// A handle that ends or wakes this consumer from another thread.
     pub fn closer(&self) -> Closer {
         self.signal.closer()
-    }
-
-    fn step(&mut self, timeout: Duration) -> Result<Step> {
-        let mut deadline = None;
-        loop {
-            if self.signal.is_closed() {
-                return Ok(Step::Event(Event::End));
-            }
-            if self.signal.take_wake() {
-                return Ok(Step::Event(Event::Idle));
-            }
-            if let Some(reported) = self.pending.pop_front() {
-                return reported.map(Step::Event);
-            }
-            let advanced = self.feed.advance();
-            if self.or_break_off(advanced)? {
-                return Ok(Step::Batch);
-            }
-            self.refresh_topics();
-            if !self.pending.is_empty() {
-                continue;
-            }
-            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
-                Ok(Some(mut fetched)) => {
-                    self.cut_at_time(&mut fetched)?;
-                    if let Some(assigned) = self.partitions.get(&fetched.tp) {
-                        self.feed.put(fetched, Arc::clone(&assigned.origin));
-                    }
-                }
-                Ok(None) => {
-                    self.pass_times();
-                    if self.is_done() {
-                        return Ok(Step::Event(Event::End));
-                    }
-                    let now = self.store.clock().monotonic();
-                    let deadline = *deadline.get_or_insert(now.saturating_add(timeout));
-                    if now >= deadline {
-                        return Ok(Step::Event(Event::Idle));
-                    }
-                    self.wait(deadline.saturating_sub(now))?;
-                }
-                Err(e) => self.failed(e)?,
-            }
-        }
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<()> {
@@ -345,16 +280,71 @@ impl Consumer {
         }
         Err(e)
     }
+}
 
-    fn deadline(&self, timeout: Duration) -> Duration {
-        self.store.clock().monotonic().saturating_add(timeout)
+impl Stepping for Consumer {
+    fn now(&self) -> Duration {
+        self.store.clock().monotonic()
     }
 
-    fn left(&self, deadline: Duration) -> Duration {
-        if deadline == Duration::MAX {
-            return deadline;
+    fn feed(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    fn step(&mut self, timeout: Duration) -> Result<Step> {
+        let mut deadline = None;
+        loop {
+            if self.signal.is_closed() {
+                return Ok(Step::Event(Event::End));
+            }
+            if self.signal.take_wake() {
+                return Ok(Step::Event(Event::Idle));
+            }
+            if let Some(reported) = self.pending.pop_front() {
+                return reported.map(Step::Event);
+            }
+            let advanced = self.feed.advance();
+            if self.or_break_off(advanced)? {
+                return Ok(Step::Batch);
+            }
+            self.refresh_topics();
+            if !self.pending.is_empty() {
+                continue;
+            }
+            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
+                Ok(Some(mut fetched)) => {
+                    self.cut_at_time(&mut fetched)?;
+                    if let Some(assigned) = self.partitions.get(&fetched.tp) {
+                        self.feed.put(fetched, Arc::clone(&assigned.origin));
+                    }
+                }
+                Ok(None) => {
+                    self.pass_times();
+                    if self.is_done() {
+                        return Ok(Step::Event(Event::End));
+                    }
+                    let now = self.now();
+                    let deadline = *deadline.get_or_insert(now.saturating_add(timeout));
+                    if now >= deadline {
+                        return Ok(Step::Event(Event::Idle));
+                    }
+                    self.wait(deadline.saturating_sub(now))?;
+                }
+                Err(e) => self.failed(e)?,
+            }
         }
-        deadline.saturating_sub(self.store.clock().monotonic())
+    }
+
+    fn take_record(&mut self) -> Result<Option<Record>> {
+        let is_due = self.pending.is_empty() && !self.signal.is_closed();
+        if is_due && let Some(record) = self.feed.take_record() {
+            return self.or_break_off(record).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.signal.is_closed() || (self.is_done() && self.pending.is_empty())
     }
 }
 
@@ -371,15 +361,7 @@ impl Iterator for Consumer {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Result<Record>> {
-        loop {
-            if let Some(next) = self.try_next(Duration::MAX) {
-                return Some(next);
-            }
-            // Otherwise it was woken.
-            if self.signal.is_closed() || (self.is_done() && self.pending.is_empty()) {
-                return None;
-            }
-        }
+        self.next_or_end()
     }
 }
 

@@ -24,6 +24,7 @@ use super::feed::Feed;
 use super::group_options::GroupOptions;
 use super::progress::{Progress, Work};
 use super::record::{Origin, Record, RecordId};
+use super::stepping::{Step, Stepping};
 use super::{Positions, Store};
 use crate::client::{self, Consumer as Engine, Delivery, End, Generation, GroupSession, Position};
 use crate::error::{Error, Kind, Result};
@@ -113,13 +114,6 @@ enum Notice {
     Event(Event<'static>),
     Revoked(Vec<(TopicPartition, Generation)>),
     Error(Error),
-}
-
-/// The result of a step.
-enum Step {
-    /// The feed has a batch.
-    Batch,
-    Event(Event<'static>),
 }
 
 impl GroupConsumer {
@@ -249,98 +243,6 @@ impl GroupConsumer {
         };
         let ended = self.session.end(end, || false);
         ended.map_err(|e| e.of_group(&self.group))
-    }
-
-    fn next_within(&mut self, timeout: Duration) -> Result<Option<Record>> {
-        let deadline = self.now().saturating_add(timeout);
-        loop {
-            let is_undisturbed = self.pending.is_empty()
-                && self.stopping.is_empty()
-                && !self.signal.is_set()
-                && !self.session.has_orders();
-            if is_undisturbed && self.feed.has_record() {
-                self.finish_in_hand();
-                let is_old = self.now().saturating_sub(self.confirmed_at) >= CONFIRMED_FOR;
-                if is_old && !self.confirm()? {
-                    continue;
-                }
-                if let Some(record) = self.feed.take_record() {
-                    let record = self.or_break_off(record)?;
-                    self.hand_out(&record);
-                    return Ok(Some(record));
-                }
-            }
-            match self.step(deadline.saturating_sub(self.now()))? {
-                Step::Event(Event::Idle | Event::End) => return Ok(None),
-                Step::Event(_) => {}
-                Step::Batch => self.feed.unpack()?,
-            }
-        }
-    }
-
-    fn step(&mut self, timeout: Duration) -> Result<Step> {
-        self.finish_in_hand();
-        if self.works_on.take().is_some() {
-            self.session.works_on(None);
-        }
-        self.stop();
-        let mut deadline = None;
-        loop {
-            if self.signal.is_closed() {
-                return Ok(Step::Event(Event::End));
-            }
-            if self.signal.take_wake() {
-                return Ok(Step::Event(Event::Idle));
-            }
-            if self.session.has_orders() {
-                self.follow_orders();
-            }
-            match self.pending.pop_front() {
-                Some(Notice::Event(event)) => return Ok(Step::Event(event)),
-                Some(Notice::Error(e)) => return Err(e),
-                Some(Notice::Revoked(partitions)) => {
-                    let names = partitions.iter().map(|(tp, _)| tp.clone()).collect();
-                    self.stopping.extend(partitions);
-                    return Ok(Step::Event(Event::Revoked(names)));
-                }
-                None => {}
-            }
-            if self.is_over {
-                return Ok(Step::Event(Event::End));
-            }
-            let end = self.feed.end();
-            let advanced = self.feed.advance();
-            if self.or_break_off(advanced)? {
-                if self.confirm()? {
-                    return Ok(Step::Batch);
-                }
-                continue;
-            }
-            if let Some((origin, end)) = end {
-                self.pass(&origin, end);
-            }
-            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
-                Ok(Some(fetched)) => {
-                    if let Some(assigned) = self.assigned.get(&fetched.tp) {
-                        self.feed.put(fetched, Arc::clone(&assigned.origin));
-                    }
-                }
-                Ok(None) => {
-                    if std::mem::take(&mut self.is_moving) {
-                        self.session.idle();
-                    }
-                    let now = self.now();
-                    let deadline = *deadline.get_or_insert(now.saturating_add(timeout));
-                    if now >= deadline {
-                        return Ok(Step::Event(Event::Idle));
-                    }
-                    let ticks = [self.session.busy_tick(), self.engine.retry_in()];
-                    let tick = ticks.into_iter().flatten().fold(TICK, Duration::min);
-                    self.signal.wait(deadline.saturating_sub(now).min(tick));
-                }
-                Err(e) => self.failed(e)?,
-            }
-        }
     }
 
     /// Checks whether the records about to be handed out are still this member's. If not, they are
@@ -519,9 +421,105 @@ impl GroupConsumer {
         }
         Ok(())
     }
+}
 
+impl Stepping for GroupConsumer {
     fn now(&self) -> Duration {
         self.store.dir().clock().monotonic()
+    }
+
+    fn feed(&mut self) -> &mut Feed {
+        &mut self.feed
+    }
+
+    fn step(&mut self, timeout: Duration) -> Result<Step> {
+        self.finish_in_hand();
+        if self.works_on.take().is_some() {
+            self.session.works_on(None);
+        }
+        self.stop();
+        let mut deadline = None;
+        loop {
+            if self.signal.is_closed() {
+                return Ok(Step::Event(Event::End));
+            }
+            if self.signal.take_wake() {
+                return Ok(Step::Event(Event::Idle));
+            }
+            if self.session.has_orders() {
+                self.follow_orders();
+            }
+            match self.pending.pop_front() {
+                Some(Notice::Event(event)) => return Ok(Step::Event(event)),
+                Some(Notice::Error(e)) => return Err(e),
+                Some(Notice::Revoked(partitions)) => {
+                    let names = partitions.iter().map(|(tp, _)| tp.clone()).collect();
+                    self.stopping.extend(partitions);
+                    return Ok(Step::Event(Event::Revoked(names)));
+                }
+                None => {}
+            }
+            if self.is_over {
+                return Ok(Step::Event(Event::End));
+            }
+            let end = self.feed.end();
+            let advanced = self.feed.advance();
+            if self.or_break_off(advanced)? {
+                if self.confirm()? {
+                    return Ok(Step::Batch);
+                }
+                continue;
+            }
+            if let Some((origin, end)) = end {
+                self.pass(&origin, end);
+            }
+            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
+                Ok(Some(fetched)) => {
+                    if let Some(assigned) = self.assigned.get(&fetched.tp) {
+                        self.feed.put(fetched, Arc::clone(&assigned.origin));
+                    }
+                }
+                Ok(None) => {
+                    if std::mem::take(&mut self.is_moving) {
+                        self.session.idle();
+                    }
+                    let now = self.now();
+                    let deadline = *deadline.get_or_insert(now.saturating_add(timeout));
+                    if now >= deadline {
+                        return Ok(Step::Event(Event::Idle));
+                    }
+                    let ticks = [self.session.busy_tick(), self.engine.retry_in()];
+                    let tick = ticks.into_iter().flatten().fold(TICK, Duration::min);
+                    self.signal.wait(deadline.saturating_sub(now).min(tick));
+                }
+                Err(e) => self.failed(e)?,
+            }
+        }
+    }
+
+    fn take_record(&mut self) -> Result<Option<Record>> {
+        let is_undisturbed = self.pending.is_empty()
+            && self.stopping.is_empty()
+            && !self.signal.is_set()
+            && !self.session.has_orders();
+        if !is_undisturbed || !self.feed.has_record() {
+            return Ok(None);
+        }
+        self.finish_in_hand();
+        let is_old = self.now().saturating_sub(self.confirmed_at) >= CONFIRMED_FOR;
+        if is_old && !self.confirm()? {
+            return Ok(None);
+        }
+        let Some(record) = self.feed.take_record() else {
+            return Ok(None);
+        };
+        let record = self.or_break_off(record)?;
+        self.hand_out(&record);
+        Ok(Some(record))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.signal.is_closed() || (self.is_over && self.pending.is_empty())
     }
 }
 
@@ -539,15 +537,8 @@ impl Iterator for GroupConsumer {
     type Item = Result<Record>;
 
     fn next(&mut self) -> Option<Result<Record>> {
-        loop {
-            if let Some(next) = self.try_next(Duration::MAX) {
-                return Some(next);
-            }
-            // Otherwise it was woken.
-            if self.signal.is_closed() || (self.is_over && self.pending.is_empty()) {
-                return None;
-            }
-        }
+        let next = self.next_or_end()?;
+        Some(next.map_err(|e| e.of_group(&self.group)))
     }
 }
 

@@ -45,6 +45,7 @@ mod offset_spec;
 mod positions;
 mod progress;
 mod record;
+mod stepping;
 
 pub use crate::client::ReadFrom;
 pub use crate::partition::LogEdges;
