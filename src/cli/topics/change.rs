@@ -55,7 +55,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
             other => Some(other?),
         }
     } else {
-        Some(env.open_or_create_store()?)
+        Some(env.open_or_note_new_store()?)
     };
     if let Some(store) = &store {
         env.end_changes_by_signal(store);
