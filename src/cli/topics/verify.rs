@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::job::Verify;
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Cell, Column, Listing};
+use crate::cli::output::{Cell, Column, Listing, OutputFormat};
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::Stray;
@@ -59,8 +59,15 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     // Brokers whose log directory cannot be used, and how many replicas each has there.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
     let mut rows = Listing::stdout(env, &COLUMNS, job.output);
-    // Without a question the rows come after the repair, and show its result.
-    let after_repair = job.repair == Some(Consent::Given);
+    // The rows come after the repair and show its result. Only a person who is asked sees a table of
+    // the damage first, and one of the result afterwards.
+    let is_read_first =
+        job.repair == Some(Consent::Ask) && job.output.format == OutputFormat::Table;
+    let after_repair = match job.repair {
+        Some(Consent::Given) => true,
+        Some(Consent::Ask) => !is_read_first,
+        Some(Consent::DryRun) | None => false,
+    };
     for chosen in &chosen {
         let name = &chosen.topic;
         let found_by = admin
@@ -135,18 +142,34 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             failures.notify(env, e);
         }
         let mut repaired = Vec::new();
+        let mut ended = Ok(());
         if kept.is_empty() || !may.is_empty() {
-            repaired = repair(consent, &store, &may, &unseen, &mut failures, env)?;
+            ended = repair(
+                consent,
+                &store,
+                &may,
+                &unseen,
+                &mut failures,
+                &mut repaired,
+                env,
+            );
         }
         if let Some(mut rows) = rows {
+            // Also after a refusal, since no row was printed before.
             for verified in &observed {
                 let of_it = |r: &&Repaired| std::ptr::eq(r.before, verified);
                 enter(&mut rows, verified, repaired.iter().find(of_it))?;
             }
             enter_strays(&mut rows, &strays)?;
             rows.finish()?;
+        } else if is_read_first && !repaired.is_empty() {
+            let mut rows = Listing::stdout(env, &COLUMNS, job.output);
+            for one in &repaired {
+                enter(&mut rows, one.before, Some(one))?;
+            }
+            rows.finish()?;
         }
-        return Ok(failures.outcome());
+        return ended.map(|()| failures.outcome());
     }
     if let Some(first) = damaged.first() {
         let names = damaged
@@ -342,21 +365,22 @@ fn damage(damaged: &[&Verified]) -> (Kind, &'static str) {
     }
 }
 
-/// Repairs these replicas if that is wanted; returns those that are repaired now.
+/// Repairs these replicas if that is wanted; those that are repaired now are added to `repaired`.
 fn repair<'a>(
     consent: Consent,
     store: &Arc<StoreDir>,
     damaged: &[&'a Verified],
     unseen: &[(TopicPartition, BrokerId)],
     failures: &mut Failures,
+    repaired: &mut Vec<Repaired<'a>>,
     env: &mut Env,
-) -> Result<Vec<Repaired<'a>>> {
+) -> Result<()> {
     if damaged.is_empty() {
         // The state of replicas that could not be verified is unknown.
         if matches!(failures.outcome(), Outcome::Done) {
             env.note("nothing needs a repair");
         }
-        return Ok(Vec::new());
+        return Ok(());
     }
     let mut plan = String::new();
     for verified in damaged {
@@ -388,10 +412,9 @@ fn repair<'a>(
             env,
             &Error::new(kind, format!("{what}: {names}")).cure(cure),
         );
-        return Ok(Vec::new());
+        return Ok(());
     }
     let admin = Admin::new(store, TIMEOUT);
-    let mut repaired = Vec::new();
     let mut done = |before: &'a Verified| {
         // Where it cannot be read, its state is as unknown as before.
         let after = admin.verify_replica(&before.tp, before.broker, true);
@@ -424,5 +447,5 @@ fn repair<'a>(
             Err(e) => failures.notify(env, &e),
         }
     }
-    Ok(repaired)
+    Ok(())
 }

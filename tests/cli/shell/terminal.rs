@@ -2,7 +2,8 @@
 //! `script(1)`.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -83,6 +84,50 @@ fn a_question_is_answered_or_nothing_is_done() {
             if is_there { &b"t\t1\t1\n"[..] } else { b"" },
             "{typed:?}"
         );
+    }
+}
+
+/// The table that comes before the question says what is damaged; after the repair another one says
+/// what is there now. Data for a program has the result only.
+#[test]
+fn a_repair_that_was_asked_for_shows_its_result() {
+    let _tally = Tally::start();
+    for (format, typed, status, damaged, repaired) in [
+        ("table", "y\n", 0, 1, 1),
+        ("table", "n\n", 1, 1, 0),
+        ("tsv", "y\n", 0, 0, 1),
+        ("tsv", "n\n", 1, 1, 0),
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.produce(&["t"], b"a\n");
+        let log = shell.logs().join("t-0/00000000000000000000.log");
+        let mut bytes = std::fs::read(&log).expect("a log");
+        bytes[66] ^= 1;
+        std::fs::write(&log, bytes).expect("damaged");
+        let line = format!("exec mq-topics verify --repair truncate t --format {format} 2> err");
+        let Some(mut tool) = on_terminal(&shell, 200, &line) else {
+            return;
+        };
+        let asked = || {
+            let said = std::fs::read_to_string(shell.dir().join("err")).unwrap_or_default();
+            said.contains("this way? [y/N] ")
+        };
+        let until = Instant::now() + PATIENCE;
+        while !asked() {
+            assert!(Instant::now() < until, "{format}: no question");
+            sleep(Duration::from_millis(5));
+        }
+        tool.feed(typed.as_bytes());
+        let done = tool.end_within(PATIENCE);
+        let text = done.text();
+        assert_eq!(done.status, status, "{format} {typed:?}: {text}");
+        let rows = |state: &str| {
+            let cells = text.lines().map(|line| line.split_whitespace().nth(2));
+            cells.filter(|cell| *cell == Some(state)).count()
+        };
+        let seen = (rows("damaged"), rows("repaired"));
+        assert_eq!(seen, (damaged, repaired), "{format} {typed:?}: {text}");
     }
 }
 
