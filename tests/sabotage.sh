@@ -563,6 +563,10 @@ sabotage "damage is told by an old look" src/partition/read/reader.rs \
   'if !fresh {' 'if !fresh && bytes_max == 0 {' \
   promises a_reader_of_a_follower
 
+sabotage "an offset behind damage is named untried" src/partition/read/reader.rs \
+  'read.is_ok_and(|len| len > 0).then_some(offset)' 'Some(offset).filter(|_| read.is_ok() || page.tail.end >= 0)' \
+  shell the_offset_behind_damage
+
 sabotage "a reader does not hold the page against its files" src/partition/read/reader_state.rs \
   'if !self.page_fits()? {' 'if !self.page_fits()? && page.tail.end < 0 {' \
   promises records_of_a_lost_mount

@@ -49,6 +49,8 @@ pub struct PartitionReader {
 /// A read of at most this many bytes probes after each batch whether a segment begins there,
 /// instead of listing: with a thousand segments a listing takes longer than the read.
 const PROBED_BYTES_MAX: usize = 64 * 1024;
+/// How many bytes behind damage are searched for the next sound batch.
+const SEARCHED_BYTES_MAX: u64 = 4 << 20;
 /// How often a read starts over because bytes moved meanwhile.
 const TRIES: u32 = 1000;
 
@@ -275,6 +277,7 @@ impl PartitionReader {
                 Ok(len) => return Ok((page, len)),
                 Err(e) => e,
             };
+            let met_at = self.cursor.take();
             self.forget();
             if error.kind() != Kind::Damaged {
                 return Err(error);
@@ -287,7 +290,8 @@ impl PartitionReader {
             return Err(if self.is_checkpoint_wrong(&before).unwrap_or(false) {
                 self.wrong_checkpoint("does not fit the log, which is sound")
             } else {
-                error.cure(save_then_cut(self.replica.tp()))
+                let behind = met_at.and_then(|at| self.readable_behind(at, &before, bound));
+                error.cure(save_then_cut(self.replica.tp(), behind))
             });
         }
         Err(Error::new(
@@ -456,6 +460,29 @@ impl PartitionReader {
         }
     }
 
+    /// The offset of the next batch behind the damage at `at`, if a short search finds one from which
+    /// the log can be read.
+    fn readable_behind(&mut self, at: Cursor, page: &StatePage, bound: Offset) -> Option<Offset> {
+        let mut end = at.file.len().ok()?;
+        if at.segment == page.tail.active {
+            end = end.min(page.tail.log_bytes);
+        }
+        let end = end.min(at.position + SEARCHED_BYTES_MAX);
+        let found = log::next_sound_batch(&*at.file, at.position, end, at.offset).ok()?;
+        let offset = match found {
+            Some((_, header)) => header.base_offset,
+            // Perhaps the damaged batch is the last of its segment.
+            None => self.observe().ok()?.segments.after(at.segment)?,
+        };
+        if offset >= bound {
+            return None;
+        }
+        // The damage may also hide the batch from a look-up.
+        let read = self.read_once(page, offset, bound, 1, &mut Vec::new());
+        self.forget();
+        read.is_ok_and(|len| len > 0).then_some(offset)
+    }
+
     /// Whether the replica is its partition's leader, by the topic file that is open.
     fn leads(&self) -> bool {
         let partition = self.topic.partition(self.replica.tp().partition);
@@ -521,18 +548,22 @@ fn beyond_end(replica: &Replica, offset: Offset, end: Offset) -> Error {
     .cure("the topic was created again, or records were lost: choose where to continue")
 }
 
-/// OFFSET_OUT_OF_RANGE for an offset that was removed.
 /// The remedy for damage that a reader met. A repair also cuts the sound records behind the damage,
-/// so they are saved first.
-fn save_then_cut(tp: &TopicPartition) -> String {
+/// so they are saved first, from the offset `behind` if it is known.
+fn save_then_cut(tp: &TopicPartition, behind: Option<Offset>) -> String {
     let (topic, partition) = (&tp.topic, tp.partition);
+    let (from, n) = match behind {
+        Some(offset) => (format!("from offset {offset} on"), offset.to_string()),
+        None => ("from an offset N there".to_owned(), "N".to_owned()),
+    };
     format!(
-        "first save what is behind the damage, from an offset N there: 'mq-consume -J -e -p {partition} \
-         -o N {topic} > FILE'; 'mq-topics verify --deep {topic}' shows the damage, 'mq-topics verify \
-         --repair truncate {topic}' cuts the log there"
+        "first save what is behind the damage, {from}: 'mq-consume -J -e -p {partition} -o {n} {topic} > \
+         FILE'; 'mq-topics verify --deep {topic}' shows the damage, 'mq-topics verify --repair truncate \
+         {topic}' cuts the log there"
     )
 }
 
+/// OFFSET_OUT_OF_RANGE for an offset that was removed.
 fn below_start(replica: &Replica, offset: Offset, start: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,

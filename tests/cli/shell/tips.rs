@@ -340,6 +340,69 @@ fn what_is_not_there_needs_no_consent() {
     assert_eq!(String::from_utf8_lossy(&groups).lines().count(), 3);
 }
 
+/// The offset that is named can be read, wherever the damage is; none is named if there is none.
+#[test]
+fn the_offset_behind_damage_can_be_read() {
+    let _tally = Tally::start();
+    // So long that two of them do not fit into a small segment.
+    let line = |letter: &str| letter.repeat(900) + "\n";
+    for (byte, configs, behind) in [
+        // A value, the checksum, the magic, the length, the base offset, the epoch.
+        (66, &[][..], Some("2")),
+        (17, &[], Some("2")),
+        (66, &["-c", "segment.bytes=1024"], Some("2")),
+        (16, &[], None),
+        (11, &[], None),
+        (7, &[], None),
+        (12, &[], None),
+    ] {
+        Tally::case();
+        let shell = Shell::new();
+        shell.ok("mq-topics", &[&["create", "t"], configs].concat(), b"");
+        let segments = || {
+            let files = std::fs::read_dir(shell.logs().join("t-0")).expect("listed");
+            let paths = files.map(|file| file.expect("an entry").path());
+            let mut logs: Vec<_> = paths
+                .filter(|path| path.extension().is_some_and(|end| end == "log"))
+                .collect();
+            logs.sort();
+            logs
+        };
+        shell.produce(&["t"], line("a").as_bytes());
+        let first = std::fs::metadata(&segments()[0]).expect("a log").len() as usize;
+        shell.produce(&["t"], line("b").as_bytes());
+        shell.produce(&["t"], line("c").as_bytes());
+        let (log, begins) = match &segments()[..] {
+            [only] => (only.clone(), first),
+            more => (more[1].clone(), 0),
+        };
+        let mut bytes = std::fs::read(&log).expect("a log");
+        bytes[begins + byte] ^= 1;
+        std::fs::write(&log, bytes).expect("damaged");
+        let done = shell.run("mq-consume", &["-e", "t"], b"");
+        assert_eq!((done.status, done.text()), (65, line("a")), "{byte}");
+        let (_, named) = done.err.split_once(" -o ").expect("a command");
+        let (named, _) = named.split_once(' ').expect("an offset");
+        if let Some(behind) = behind {
+            assert_eq!(named, behind, "{byte}: {}", done.err);
+        }
+        if named != "N" {
+            let read = shell.consume_text(&["-e", "-p", "0", "-o", named, "t"]);
+            assert_eq!(read, line("c"), "{byte}");
+        }
+    }
+    // Damage in the last batch.
+    Tally::case();
+    let shell = Shell::new();
+    shell.produce(&["t"], b"a\n");
+    let log = shell.logs().join("t-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&log).expect("a log");
+    bytes[66] ^= 1;
+    std::fs::write(&log, bytes).expect("damaged");
+    let done = shell.run("mq-consume", &["-e", "t"], b"");
+    assert!(done.err.contains("from an offset N there"), "{}", done.err);
+}
+
 /// A repair also cuts what is sound behind the damage: that comes first, and the topic is named.
 #[test]
 fn damage_is_saved_from_before_it_is_cut() {
@@ -357,7 +420,7 @@ fn damage_is_saved_from_before_it_is_cut() {
 
     Tally::case();
     let done = shell.run("mq-consume", &["-e", "t"], b"");
-    let save = "'mq-consume -J -e -p 0 -o N t > FILE'";
+    let save = "from offset 2 on: 'mq-consume -J -e -p 0 -o 2 t > FILE'";
     let cut = "'mq-topics verify --repair truncate t'";
     let places = (done.err.find(save), done.err.find(cut));
     assert!(places.0.is_some() && places.0 < places.1, "{}", done.err);
