@@ -2,11 +2,13 @@
 //! within a replica directory: they are Kafka's, and `log` has them.
 //!
 //! ```text
-//! STORE/store.json  lock.N/N  controller.lock  controller.json
-//!       topics/NAME.json  deleted/ID.json  reports/TOPIC-N
+//! STORE/store.json  lock.N/N  lock.N/spare/  controller.lock  controller.json
+//!       topics/NAME.json  topics/NAME.HEX.damaged  deleted/ID.json  reports/TOPIC-N
 //!       brokers/ID/broker.json  broker.lock  logs/meta.properties  logs/TOPIC-N/
+//!                  logs/TOPIC-N.HEX-delete  logs/TOPIC-N.HEX-stray  logs/TOPIC-N.HEX-future
 //!       makers/HEX
-//!       groups/GROUP/lock.N/N  group.json  members/ID  offsets.log  offsets.INODE.sync
+//!       groups/GROUP/lock.N/N  group.json  members/ID  commands/ID  offsets.log
+//!                    offsets.INODE.sync
 //! ```
 //!
 //! Paths are relative to the store, names of a group's files to the group's directory. A parser
