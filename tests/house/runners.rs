@@ -124,6 +124,18 @@ fn the_runners_are_few() {
     );
 }
 
+/// As a file of `src`, one of tests proves one thing.
+const LINES_MAX: usize = 600;
+
+#[test]
+fn files_of_tests_are_small() {
+    let mut all = BTreeSet::new();
+    sources(&root().join("tests"), &mut all);
+    let lines = |path: &PathBuf| fs::read_to_string(path).expect("a source").lines().count();
+    let large: Vec<_> = all.iter().filter(|path| lines(path) > LINES_MAX).collect();
+    assert!(large.is_empty(), "over {LINES_MAX} lines: {large:?}");
+}
+
 #[test]
 fn a_forgotten_file_is_found() {
     let at = tempfile::tempdir().expect("a directory");

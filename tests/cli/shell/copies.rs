@@ -1,4 +1,4 @@
-//! Copies that keep partitions, into topics that lack them.
+//! Copies that keep partitions, into topics that lack them; copies of what was stored compressed.
 
 use crate::cli::Shell;
 use crate::tally::Tally;
@@ -103,4 +103,25 @@ fn a_copy_into_a_topic_with_fewer_partitions_says_how_to_add_them() {
         "{}",
         done.err
     );
+}
+
+#[test]
+fn what_was_stored_compressed_is_copied_as_json() {
+    let _tally = Tally::start();
+    let shell = Shell::new();
+    for topic in ["a", "b"] {
+        shell.ok(
+            "mq-topics",
+            &["create", topic, "-c", "compression.type=zstd"],
+            b"",
+        );
+    }
+    let mut big = vec![b'x'; 20_000_000];
+    big.extend(b"\"\x01\xff");
+    std::fs::write(shell.dir().join("big"), &big).expect("written");
+    shell.ok("mq-produce", &["--whole", "a", "big"], b"");
+    let copy = shell.ok("mq-consume", &["-J", "-e", "a"], b"");
+    shell.produce(&["-J", "b"], &copy);
+    Tally::case();
+    assert!(shell.consume(&["-e", "-f", "%v", "b"]) == big);
 }

@@ -239,24 +239,3 @@ fn what_is_too_large_says_which_limit_to_raise() {
         assert_eq!(shell.consume(&["-e", "t"]).len(), big.len() + 1);
     }
 }
-
-#[test]
-fn what_was_stored_compressed_is_copied_as_json() {
-    let _tally = Tally::start();
-    let shell = Shell::new();
-    for topic in ["a", "b"] {
-        shell.ok(
-            "mq-topics",
-            &["create", topic, "-c", "compression.type=zstd"],
-            b"",
-        );
-    }
-    let mut big = vec![b'x'; 20_000_000];
-    big.extend(b"\"\x01\xff");
-    std::fs::write(shell.dir().join("big"), &big).expect("written");
-    shell.ok("mq-produce", &["--whole", "a", "big"], b"");
-    let copy = shell.ok("mq-consume", &["-J", "-e", "a"], b"");
-    shell.produce(&["-J", "b"], &copy);
-    Tally::case();
-    assert!(shell.consume(&["-e", "-f", "%v", "b"]) == big);
-}
