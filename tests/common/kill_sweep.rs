@@ -10,10 +10,21 @@ use super::switches::is_long;
 
 const WORKERS: usize = 2;
 
-/// A scenario's name, and its number of kills (`MQ_LONG=1`: ten times as many).
+/// A scenario's name, and its weight: a short run makes a quarter as many kills, one with
+/// `MQ_LONG=1` ten times as many.
 pub struct Share {
     pub name: &'static str,
-    pub kills: usize,
+    pub weight: usize,
+}
+
+impl Share {
+    fn kills(&self) -> usize {
+        if is_long() {
+            self.weight * 10
+        } else {
+            self.weight.div_ceil(4)
+        }
+    }
 }
 
 /// How often each call occurs.
@@ -27,7 +38,6 @@ pub fn over_all(
     count: impl Fn(usize, &Place) -> Result<Calls, Failure>,
     kill: impl Fn(usize, &Path, (&str, usize), &Place) -> Result<(), Failure> + Sync,
 ) {
-    let times = if is_long() { 10 } else { 1 };
     let score = Score::default();
     let mut jobs = Vec::new();
     let mut counted = Vec::new();
@@ -43,7 +53,7 @@ pub fn over_all(
                 continue;
             }
         };
-        let chosen = thinned(&calls, share.kills * times);
+        let chosen = thinned(&calls, share.kills());
         println!(
             "{}: {} kills of {} calls {calls:?}",
             share.name,

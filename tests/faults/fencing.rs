@@ -453,22 +453,22 @@ const SCENES: [Scene; 4] = [
     Scene {
         name: "a producer with acks=all",
         run: producer_all,
-        share: 40,
+        share: 12,
     },
     Scene {
         name: "a producer with acks=1",
         run: producer_one,
-        share: 20,
+        share: 6,
     },
     Scene {
         name: "a controller",
         run: controller,
-        share: 20,
+        share: 6,
     },
     Scene {
         name: "a follower",
         run: follower,
-        share: 20,
+        share: 6,
     },
 ];
 

@@ -148,7 +148,7 @@ fn stop_everywhere(scene: &Scene, twice: bool) {
     let stride = match (twice, is_long()) {
         (_, true) => 1,
         (true, false) => 29,
-        (false, false) => 3,
+        (false, false) => 8,
     };
     for n in (1..=ops).step_by(stride) {
         let cluster = prepare();

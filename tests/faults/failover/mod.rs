@@ -1,7 +1,7 @@
 //! Nothing is lost: three brokers are killed, paused, stopped, robbed of replicas and of disk space
 //! while producers write and consumers read. The checker finds what cannot be in the history.
 //!
-//! `MQ_LONG=1`: twenty times as many faults. `MQ_SEED=N`: another order of them. `MQ_KEEP=1`: the
+//! `MQ_LONG=1`: sixty times as many faults. `MQ_SEED=N`: another order of them. `MQ_KEEP=1`: the
 //! place of a good run is kept, too.
 #![allow(
     clippy::disallowed_methods,
@@ -49,12 +49,12 @@ fn nothing_is_lost() {
     let _tally = Tally::start();
     run(&Plan {
         name: "failover",
-        faults: 35,
+        faults: 12,
         fills: false,
     });
     run(&Plan {
         name: "failover-full",
-        faults: 15,
+        faults: 6,
         fills: true,
     });
 }
@@ -198,7 +198,7 @@ fn run(plan: &Plan) {
         None
     };
     let faults = if is_long() {
-        plan.faults * 20
+        plan.faults * 60
     } else {
         plan.faults
     };

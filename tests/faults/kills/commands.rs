@@ -2,7 +2,7 @@
 //! process has to go on as if nothing had happened, with all that was acknowledged.
 //!
 //! A counting run finds which calls a command makes and how often; the sweep goes over all of
-//! them, thinned evenly to a budget of kills (`MQ_LONG=1`: ten times as many, in rounds, since threads meet
+//! them, thinned evenly to a budget of kills (`MQ_LONG=1`: forty times as many, in rounds, since threads meet
 //! differently each time).
 
 use std::fs;
@@ -507,7 +507,7 @@ fn a_killed_command_leaves_a_store_that_goes_on() {
     let _alone = crate::alone();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
-        kills: scenario.share,
+        weight: scenario.share,
     });
     kill_sweep::over_all(
         "kills",

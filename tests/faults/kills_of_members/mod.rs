@@ -3,7 +3,7 @@
 //! out.
 //!
 //! As in `kills`, a counting run finds the calls, and the sweep is thinned evenly to a budget of
-//! kills (`MQ_LONG=1`: ten times as many).
+//! kills (`MQ_LONG=1`: forty times as many).
 
 mod play;
 mod records;
@@ -171,7 +171,7 @@ fn a_killed_member_leaves_a_group_that_goes_on() {
     let _alone = crate::alone();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
-        kills: scenario.share,
+        weight: scenario.share,
     });
     kill_sweep::over_all(
         "kills_groups",

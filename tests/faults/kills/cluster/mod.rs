@@ -230,7 +230,7 @@ fn a_killed_daemon_leaves_a_cluster_that_goes_on() {
     let _alone = crate::alone();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
-        kills: scenario.share,
+        weight: scenario.share,
     });
     kill_sweep::over_all(
         "kills",
