@@ -661,7 +661,7 @@ sabotage "an append does not ask whether its file has a name" src/disk/os/file.r
   promises a_log_that_goes_under
 
 sabotage "a look misses a proof that came into its place meanwhile" src/lifecycle/strays.rs \
-  '&& !store::is_deleted(store, topic_id, uuid)?' '' \
+  '&& !store::is_deleted(store, ids.topic_id, ids.replica)?' '' \
   observer a_deletion_under_way
 
 sabotage "a part of the watcher sleeps over what it was given" src/disk/watch/shared.rs \

@@ -237,11 +237,7 @@ impl GroupConsumer {
     /// # Errors
     /// As [`GroupConsumer::commit`].
     pub fn close(self) -> Result<()> {
-        let end = End {
-            good: true,
-            exits_0: true,
-        };
-        let ended = self.session.end(end, || false);
+        let ended = self.session.end(End::Succeeded, || false);
         ended.map_err(|e| e.of_group(&self.group))
     }
 

@@ -14,10 +14,10 @@ use crate::error::{Error, Kind, Result};
 pub struct ConsentArgs {
     /// Print the plan, change nothing
     #[arg(long, help_heading = "Changes")]
-    dry_run: bool,
+    pub dry_run: bool,
     /// Do not ask for confirmation
     #[arg(short, long, help_heading = "Changes")]
-    yes: bool,
+    pub yes: bool,
 }
 
 /// Whether a plan is carried out.
@@ -32,11 +32,6 @@ pub enum Consent {
 }
 
 impl ConsentArgs {
-    /// For a tool that has these options in another form.
-    pub fn new(dry_run: bool, yes: bool) -> Self {
-        ConsentArgs { dry_run, yes }
-    }
-
     /// What the options mean; `can_ask`: standard input is a terminal. `what` is the change, as in
     /// "deleting topics".
     ///
@@ -120,7 +115,6 @@ mod tests {
 
     #[test]
     fn somebody_says_yes_or_nothing_happens() {
-        let args = ConsentArgs::new;
         for (dry_run, yes, terminal, consent) in [
             (false, true, false, Consent::Given),
             (false, true, true, Consent::Given),
@@ -128,10 +122,10 @@ mod tests {
             (true, true, true, Consent::DryRun),
             (false, false, true, Consent::Ask),
         ] {
-            let settled = args(dry_run, yes).settle(terminal, "deleting");
+            let settled = ConsentArgs { dry_run, yes }.settle(terminal, "deleting");
             assert_eq!(settled.expect("settled"), consent);
         }
-        let e = args(false, false)
+        let e = ConsentArgs::default()
             .settle(false, "deleting topics")
             .expect_err("refused");
         assert_eq!(e.kind(), Kind::Usage);

@@ -317,10 +317,7 @@ impl Drop for GroupSession {
         };
         self.notify(|reported| {
             reported.interrupted = true;
-            reported.ended = Some(End {
-                good: false,
-                exits_0: false,
-            });
+            reported.ended = Some(End::Aborted);
         });
         // `drop` cannot return the error; the other members then find this member dead.
         let _ = thread.join();

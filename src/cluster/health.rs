@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller::{
-    ControllerFile, ProbeRequest, ReplicaSnapshot, SnapshotReader, WorkId, open_logs,
+    AckedUpTo, ControllerFile, ProbeRequest, ReplicaSnapshot, SnapshotReader, WorkId, open_logs,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::brokers::{claim, log_dir};
@@ -395,7 +395,7 @@ fn topic(
     };
     for p in &meta.partitions {
         let tp = &TopicPartition::new(meta.name.clone(), p.partition);
-        if let Some(why) = of_no_use(p, tp, reader, configs.every_message()) {
+        if let Some(why) = of_no_use(p, tp, reader, AckedUpTo::of(&configs)) {
             let cure = if_alone(p, tp, &why);
             let text = format!("{tp} is offline: {}{cure}", why.text);
             health.add(Trouble::Offline, Some(p.leader), Some(tp), text);
@@ -487,7 +487,7 @@ fn of_no_use(
     p: &PartitionMeta,
     tp: &TopicPartition,
     reader: &mut SnapshotReader<'_>,
-    every_message: bool,
+    acked: AckedUpTo,
 ) -> Option<Unfit> {
     let at = ProbeRequest {
         job: WorkId(0),
@@ -496,7 +496,7 @@ fn of_no_use(
         brokers: vec![p.leader],
         probe: false,
     };
-    let observed = reader.observe(&at, every_message);
+    let observed = reader.observe(&at, acked);
     let leader = p.leader;
     let observe = observed.replicas.first().map(|(_, observe)| observe);
     let is_gone = matches!(observe, Some(ReplicaSnapshot::Gone));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::maker;
 use super::plan::Plan;
 use super::removal::{move_aside, move_stray};
-use super::strays::{ReplicaStatus, certain_status, read_ids};
+use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, PAGE_FILE, Replica, StatePage};
@@ -66,10 +66,8 @@ pub(crate) fn clear_occupied(
         store.clock().sleep(MAKER_RETRY);
     };
     let ids = match &page {
-        Some(page) => Some((page.topic_id, page.replica_uuid)),
-        None => replica
-            .metadata()?
-            .and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+        Some(page) => Some(ReplicaIds::of_page(page)),
+        None => replica.metadata()?.and_then(ReplicaIds::of_metadata),
     };
     let found = ids
         .map(|ids| certain_status(store, &**logs, tp, timeout, page.as_ref(), ids))
@@ -197,9 +195,9 @@ mod tests {
         fn status(&self, topic: &str) -> ReplicaStatus {
             let replica = Replica::open(&self.store, &tp(topic), 0).unwrap();
             let page = replica.read_page().unwrap();
-            let ids = page.map(|page| (page.topic_id, page.replica_uuid)).unwrap();
+            let ids = ReplicaIds::of_page(page.as_ref().unwrap());
             let logs = &**replica.logs();
-            status(&self.store, logs, &tp(topic), page.as_ref(), ids.0, ids.1).unwrap()
+            status(&self.store, logs, &tp(topic), page.as_ref(), ids).unwrap()
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::maker;
-use super::strays::{ReplicaStatus, certain_status, is_retired, read_ids};
+use super::strays::{ReplicaIds, ReplicaStatus, certain_status, is_retired, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{AppendGuard, Offline, Replica, remove_dir};
@@ -86,7 +86,11 @@ impl<'a> Remover<'a> {
         }
         let page = held.page()?;
         let (logs, name) = (replica.logs(), store::replica_dir(tp));
-        match certain_status(store, &**logs, tp, timeout, page.as_ref(), (topic_id, uuid))? {
+        let ids = ReplicaIds {
+            topic_id,
+            replica: uuid,
+        };
+        match certain_status(store, &**logs, tp, timeout, page.as_ref(), ids)? {
             ReplicaStatus::Worthless => {}
             ReplicaStatus::Named | ReplicaStatus::Stray => return Ok(()),
             ReplicaStatus::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),

@@ -21,7 +21,7 @@ use super::maker::{self, Maker};
 use super::new_replica::{are_in_place, make_beside};
 use super::plan::Plan;
 use super::segment_reuse::take_over;
-use super::strays::{ReplicaStatus, certain_status, read_ids};
+use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, Replica, Role, remove_dir};
@@ -299,11 +299,11 @@ fn is_worthless(
         Err(e) => return Err(e),
     };
     let ids = match &page {
-        Some(page) => Some((page.topic_id, page.replica_uuid)),
-        None => read_ids(logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+        Some(page) => Some(ReplicaIds::of_page(page)),
+        None => read_ids(logs, &name)?.and_then(ReplicaIds::of_metadata),
     };
     match ids {
-        Some((_, found)) if found == uuid => Ok(true),
+        Some(ids) if ids.replica == uuid => Ok(true),
         // Inside a critical section of the store's lock: no deletion proof is on its way.
         Some(ids) => match certain_status(store, logs, tp, Duration::ZERO, page.as_ref(), ids)? {
             ReplicaStatus::Worthless => Ok(true),

@@ -85,23 +85,50 @@ fn observe(
         .transpose()?
         .flatten();
     let ids = match &page {
-        Some(page) => Some((page.topic_id, page.replica_uuid)),
-        None => read_ids(&**logs, &name)?.and_then(|ids| Some((ids.topic_id, ids.replica_uuid?))),
+        Some(page) => Some(ReplicaIds::of_page(page)),
+        None => read_ids(&**logs, &name)?.and_then(ReplicaIds::of_metadata),
     };
-    let Some((topic_id, uuid)) = ids else {
+    let Some(ids) = ids else {
         // In a place that a topic needs, it is damage of that topic.
         let needed = topic.is_some_and(|topic| topic.meta().has_replica(tp.partition, broker));
         return Ok((!needed).then_some((tp, None)));
     };
-    let found = status(store, &**logs, &tp, page.as_ref(), topic_id, uuid)?;
+    let found = status(store, &**logs, &tp, page.as_ref(), ids)?;
     // A deletion that is under way, or died, is not finished here: this takes no lock. Its proof
     // may have come into its place since the last check, and is removed from there only once the
     // directory is gone.
     let is_stray = found == ReplicaStatus::Stray
-        && !store::is_on_the_way(store, topic_id)
-        && !store::is_deleted(store, topic_id, uuid)?
+        && !store::is_on_the_way(store, ids.topic_id)
+        && !store::is_deleted(store, ids.topic_id, ids.replica)?
         && logs.id(&name).is_ok();
-    Ok(is_stray.then_some((tp, Some(topic_id))))
+    Ok(is_stray.then_some((tp, Some(ids.topic_id))))
+}
+
+/// The ids of a replica directory that mq made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReplicaIds {
+    /// The topic's.
+    pub topic_id: Uuid,
+    /// The replica's own.
+    pub replica: Uuid,
+}
+
+impl ReplicaIds {
+    /// As its state page has them.
+    pub fn of_page(page: &StatePage) -> Self {
+        ReplicaIds {
+            topic_id: page.topic_id,
+            replica: page.replica_uuid,
+        }
+    }
+
+    /// As `partition.metadata` has them; `None` if Kafka wrote that file.
+    pub fn of_metadata(metadata: PartitionMetadata) -> Option<Self> {
+        Some(ReplicaIds {
+            topic_id: metadata.topic_id,
+            replica: metadata.replica_uuid?,
+        })
+    }
 }
 
 /// The status of a replica directory in its place.
@@ -118,18 +145,18 @@ pub(crate) enum ReplicaStatus {
     Stray,
 }
 
-/// The status of the replica directory in the place of `tp`, with these ids (topic, replica). Under
-/// its append lock the status is final, except for one that is being made.
+/// The status of the replica directory in the place of `tp`, with these ids. Under its append
+/// lock the status is final, except for one that is being made.
 pub(crate) fn status(
     store: &StoreDir,
     logs: &dyn Dir,
     tp: &TopicPartition,
     page: Option<&StatePage>,
-    topic_id: Uuid,
-    uuid: Uuid,
+    ids: ReplicaIds,
 ) -> Result<ReplicaStatus> {
+    let ReplicaIds { topic_id, replica } = ids;
     // A proof counts, whether or not the maker is alive.
-    if store::is_deleted(store, topic_id, uuid)? {
+    if store::is_deleted(store, topic_id, replica)? {
         return Ok(ReplicaStatus::Worthless);
     }
     // Before the topic file is read: a maker that is gone by now changed the file before.
@@ -138,11 +165,11 @@ pub(crate) fn status(
     {
         return Ok(ReplicaStatus::InTheMaking(maker));
     }
-    if named(store, tp, uuid)? {
+    if named(store, tp, replica)? {
         return Ok(ReplicaStatus::Named);
     }
     // It may have been deleted since the first check.
-    if store::is_deleted(store, topic_id, uuid)? || is_retired(store, tp, topic_id, uuid)? {
+    if store::is_deleted(store, topic_id, replica)? || is_retired(store, tp, topic_id, replica)? {
         return Ok(ReplicaStatus::Worthless);
     }
     // Completing a creation, and the first write, each record a version of the topic file.
@@ -183,14 +210,14 @@ pub(crate) fn certain_status(
     tp: &TopicPartition,
     timeout: Duration,
     page: Option<&StatePage>,
-    ids: (Uuid, Uuid),
+    ids: ReplicaIds,
 ) -> Result<ReplicaStatus> {
-    let found = status(store, logs, tp, page, ids.0, ids.1)?;
+    let found = status(store, logs, tp, page, ids)?;
     if found != ReplicaStatus::Stray {
         return Ok(found);
     }
     store::gather_proofs(store, timeout)?;
-    Ok(if store::is_deleted(store, ids.0, ids.1)? {
+    Ok(if store::is_deleted(store, ids.topic_id, ids.replica)? {
         ReplicaStatus::Worthless
     } else {
         ReplicaStatus::Stray

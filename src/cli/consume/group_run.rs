@@ -38,8 +38,8 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// The pause between two checks for notices of the membership thread.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Runs the job for its group. `began`: since when no record came, and whether the store existed
-/// when the command began.
+/// Runs the job for its group. `idle`: since when no record came. `was_there`: whether the store
+/// existed when the command began.
 ///
 /// # Errors
 /// The run ended with this error. A reader that goes away is no error.
@@ -47,11 +47,11 @@ pub fn run(
     store: &Arc<StoreDir>,
     mut job: Job,
     group: GroupJob,
-    began: (Idle, bool),
+    mut idle: Idle,
+    was_there: bool,
     env: &mut Env,
 ) -> Result<Outcome> {
     store.check_writable()?;
-    let (mut idle, was_there) = began;
     let exec = group
         .exec
         .as_ref()
@@ -306,12 +306,11 @@ impl Source for Member {
         }
     }
 
-    fn end(self, on: &mut Reading<'_>, good: bool, exits_0: bool) -> Result<()> {
-        if good && on.job.count.is_some() {
+    fn end(self, on: &mut Reading<'_>, end: End) -> Result<()> {
+        if end != End::Aborted && on.job.count.is_some() {
             self.marks.count_written();
         }
-        self.session
-            .end(End { good, exits_0 }, || on.env.stopping())
+        self.session.end(end, || on.env.stopping())
     }
 }
 

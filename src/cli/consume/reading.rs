@@ -22,7 +22,7 @@ use super::job::{Job, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, presence, stdout};
-use crate::client::{Consumer, Fetched, StoreDir};
+use crate::client::{Consumer, End, Fetched, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 
@@ -91,12 +91,11 @@ pub trait Source {
     fn forget(&mut self, tp: &TopicPartition);
     /// Stops reading a partition that cannot be read on.
     fn broken(&mut self, tp: &TopicPartition);
-    /// Finishes the run. `good`: it ended neither by a signal nor by an error; `exits_0`: and with
-    /// exit status 0.
+    /// Finishes the run.
     ///
     /// # Errors
     /// A step of finishing that failed.
-    fn end(self, on: &mut Reading<'_>, good: bool, exits_0: bool) -> Result<()>;
+    fn end(self, on: &mut Reading<'_>, end: End) -> Result<()>;
 }
 
 /// The result of a fetch.
@@ -374,9 +373,14 @@ impl<'e> Reading<'e> {
         let printed = self.printer.printed();
         let short = printed == 0 || self.job.count.is_some_and(|count| printed < count);
         let empty = self.job.fail_if_empty && short && !stopped_by_signal;
-        let good = outcome.is_ok() && flushed.is_ok() && !stopped_by_signal;
-        let exits_0 = good && !empty && !self.env.has_failed();
-        let ended = source.end(&mut self, good, exits_0);
+        let end = if stopped_by_signal || outcome.is_err() || flushed.is_err() {
+            End::Aborted
+        } else if empty || self.env.has_failed() {
+            End::Finished
+        } else {
+            End::Succeeded
+        };
+        let ended = source.end(&mut self, end);
         outcome?;
         flushed?;
         ended?;

@@ -12,7 +12,7 @@ use super::reading::{Idle, Reading, Source, Took, nothing};
 use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
-use crate::client::{CommitWhen, Fetched, ReadFrom, StoreDir};
+use crate::client::{CommitWhen, End, Fetched, ReadFrom, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::types::TopicPartition;
 
@@ -37,7 +37,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
     // Until a record is printed, there is nothing to finish.
     env.signals().end_by_first(true);
     if let Some(group) = job.group.clone() {
-        return super::group_run::run(&store, job, group, (idle, was_there), env);
+        return super::group_run::run(&store, job, group, idle, was_there, env);
     }
     let output = Output::new(env.signals().writes());
     let mut on = Reading::new(env, &store, job, output, idle)?;
@@ -183,7 +183,7 @@ impl Source for Plain {
 
     fn broken(&mut self, _: &TopicPartition) {}
 
-    fn end(self, _: &mut Reading<'_>, _: bool, _: bool) -> Result<()> {
+    fn end(self, _: &mut Reading<'_>, _: End) -> Result<()> {
         Ok(())
     }
 }

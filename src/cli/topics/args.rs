@@ -365,7 +365,10 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
     let repair = match args.repair {
         None => None,
         Some(Repair::Truncate) => {
-            let consent = ConsentArgs::new(args.consent.dry_run, args.consent.yes);
+            let consent = ConsentArgs {
+                dry_run: args.consent.dry_run,
+                yes: args.consent.yes,
+            };
             Some(consent.settle(can_ask, "cutting damaged logs")?)
         }
     };

@@ -283,7 +283,7 @@ impl MembershipThread {
         self.show_seen();
         self.commit_when_due()?;
         if let Some(end) = self.ended {
-            let waits = end.good
+            let waits = end != End::Aborted
                 && self.commits_at(end)
                 && !self.interrupted
                 && !self.delivery.is_all_settled()

@@ -89,10 +89,12 @@ pub trait Delivery: Send + Sync + std::fmt::Debug {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// It came to its end, and not by a signal or an error: the member waits until the output's
-    /// reader has taken the rest.
-    pub good: bool,
-    /// With exit status 0: `on-exit` commits.
-    pub exits_0: bool,
+pub enum End {
+    /// By a signal or an error.
+    Aborted,
+    /// It came to its end, but its exit status is not 0. The member waits until the output's reader
+    /// has taken the rest.
+    Finished,
+    /// As [`End::Finished`], with exit status 0: `on-exit` commits.
+    Succeeded,
 }

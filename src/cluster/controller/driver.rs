@@ -19,7 +19,8 @@ use super::prober::Prober;
 use super::replica_snapshot::Disks;
 use super::role::Me;
 use super::state::{
-    BrokerLiveness, Change, Effects, Ended, Event, PlannedMove, ProbeRequest, Rules, State,
+    AckedUpTo, BrokerLiveness, Change, Effects, Ended, Event, PlannedMove, ProbeRequest, Rules,
+    State,
 };
 use super::step::step;
 use crate::cluster::notice::Notice;
@@ -90,8 +91,7 @@ struct Office {
 #[derive(Debug)]
 struct Topic {
     file: TopicFile,
-    /// Whether an acknowledgement counts synced bytes only.
-    synced_only: bool,
+    acked: AckedUpTo,
 }
 
 /// Transfers that were begun together.
@@ -327,9 +327,8 @@ impl Office {
             unclean: configs.unclean_leader_election,
             lag_max: Duration::from_millis(configs.replica_lag_time_max_ms),
         };
-        let synced_only = configs.flush_messages == 1;
-        self.topics
-            .insert(name.clone(), Topic { file, synced_only });
+        let acked = AckedUpTo::of(&configs);
+        self.topics.insert(name.clone(), Topic { file, acked });
         self.happen(Event::Topic(Arc::unwrap_or_clone(meta), rules), now, todo);
         Ok(())
     }
@@ -337,8 +336,8 @@ impl Office {
     fn ask(&mut self, observations: Vec<ProbeRequest>) {
         for at in observations {
             let topic = self.topics.get(&at.tp.topic);
-            let synced_only = topic.is_none_or(|topic| topic.synced_only);
-            self.prober.ask(&mut self.disks, at, synced_only);
+            let acked = topic.map_or(AckedUpTo::DurableOffset, |topic| topic.acked);
+            self.prober.ask(&mut self.disks, at, acked);
         }
     }
 

@@ -16,7 +16,8 @@ use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::replica_snapshot::SnapshotReader;
 use super::state::{
-    Change, ChangeKind, Election, PageSnapshot, ProbeRequest, ProbeResult, ReplicaSnapshot,
+    AckedUpTo, Change, ChangeKind, Election, PageSnapshot, ProbeRequest, ProbeResult,
+    ReplicaSnapshot,
 };
 use crate::error::{Error, Kind, Result};
 use crate::partition::{InSync, until_answered};
@@ -101,7 +102,6 @@ pub fn plan_unclean(
     if to.is_some_and(|to| partition.uuid_of(to).is_none()) {
         return Err(nobody(tp, partition, to));
     }
-    let every_message = topic.configs().every_message();
     let liveness = Liveness::new(store);
     let mut reader = SnapshotReader::new(store);
     let observed = reader.observe(
@@ -112,7 +112,7 @@ pub fn plan_unclean(
             brokers: partition.replicas.iter().map(|r| r.broker).collect(),
             probe: false,
         },
-        every_message,
+        AckedUpTo::of(topic.configs()),
     );
     let assessment = Assessed {
         partition,
@@ -133,8 +133,12 @@ pub fn plan_unclean(
         if assessment.page(*broker).is_some()
             || matches!(assessment.of(*broker), Some(ReplicaSnapshot::Unreadable))
         {
-            let runs = !leads || liveness.is_alive(*broker);
-            return Err(not_needed(tp, *broker, leads, runs));
+            let usable = match leads {
+                false => Usable::Follower,
+                true if liveness.is_alive(*broker) => Usable::Leader,
+                true => Usable::LeaderWithoutDaemon,
+            };
+            return Err(not_needed(tp, *broker, usable));
         }
     }
     let fit = |broker: &BrokerId| *broker != partition.leader && liveness.is_alive(*broker);
@@ -226,27 +230,37 @@ impl Assessed<'_> {
     }
 }
 
-fn not_needed(tp: &TopicPartition, broker: BrokerId, leads: bool, runs: bool) -> Error {
-    let (text, cure) = if leads {
-        (
-            format!("ELECTION_NOT_NEEDED: the leader of {tp}, broker {broker}, can be used"),
-            if runs {
-                format!(
-                    "'mq-broker elect preferred {}' and 'mq-broker drain {broker}' move leaders \
-                     without loss",
-                    tp.topic
-                )
-            } else {
-                format!("its directory serves without its daemon; 'mq-broker start --id {broker}'")
-            },
-        )
-    } else {
-        (
-            format!("ELECTION_NOT_NEEDED: broker {broker} is in sync, and can lead {tp}"),
-            "the controller elects it; 'mq-broker health' lists the problems".to_owned(),
-        )
+/// A replica for whose sake no unclean election is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Usable {
+    /// The leader, whose daemon runs.
+    Leader,
+    /// The leader, whose daemon does not run.
+    LeaderWithoutDaemon,
+    /// A follower that is in sync.
+    Follower,
+}
+
+fn not_needed(tp: &TopicPartition, broker: BrokerId, usable: Usable) -> Error {
+    let text = match usable {
+        Usable::Leader | Usable::LeaderWithoutDaemon => {
+            format!("the leader of {tp}, broker {broker}, can be used")
+        }
+        Usable::Follower => format!("broker {broker} is in sync, and can lead {tp}"),
     };
-    Error::new(Kind::BrokerState, text).cure(cure)
+    let cure = match usable {
+        Usable::Leader => format!(
+            "'mq-broker elect preferred {}' and 'mq-broker drain {broker}' move leaders without loss",
+            tp.topic
+        ),
+        Usable::LeaderWithoutDaemon => {
+            format!("its directory serves without its daemon; 'mq-broker start --id {broker}'")
+        }
+        Usable::Follower => {
+            "the controller elects it; 'mq-broker health' lists the problems".to_owned()
+        }
+    };
+    Error::new(Kind::BrokerState, format!("ELECTION_NOT_NEEDED: {text}")).cure(cure)
 }
 
 fn nobody(tp: &TopicPartition, partition: &PartitionMeta, to: Option<BrokerId>) -> Error {

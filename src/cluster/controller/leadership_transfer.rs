@@ -282,7 +282,7 @@ pub fn move_leaders(
     let metas = topics.iter().filter_map(|(_, read)| read.as_ref().ok());
     let room = TopicFileReserve::new(metas.map(|(meta, _)| &**meta));
     if slow.is_empty() {
-        return go_through(store, (under, room), None, terms, witness);
+        return go_through(store, under, room, None, terms, witness);
     }
     let (notify, begun) = channel();
     let coming = Coming {
@@ -302,7 +302,7 @@ pub fn move_leaders(
             // Without a thread, one after the other.
             Err(_) => prepare(),
         }
-        go_through(store, (under, room), Some(coming), terms, witness);
+        go_through(store, under, room, Some(coming), terms, witness);
     });
 }
 
@@ -336,7 +336,8 @@ impl<'m> Coming<'m> {
 
 fn go_through<'m>(
     store: &Arc<StoreDir>,
-    (mut under, mut room): (Vec<Under<'m>>, TopicFileReserve),
+    mut under: Vec<Under<'m>>,
+    mut room: TopicFileReserve,
     mut coming: Option<Coming<'m>>,
     terms: Terms<'_>,
     witness: &mut dyn Witness,

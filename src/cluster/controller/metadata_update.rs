@@ -12,7 +12,7 @@ use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::replica_snapshot::{Disks, SnapshotReader};
 use super::role::Me;
-use super::state::{Change, ChangeKind, Forced, Lock, ProbeRequest};
+use super::state::{AckedUpTo, Change, ChangeKind, Forced, Lock, ProbeRequest};
 use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::error::{Error, Result};
 use crate::partition::InSync;
@@ -127,7 +127,7 @@ fn is_still_forced(store: &StoreDir, disks: &mut Disks, meta: &TopicMeta, change
         probe: matches!(forced, Forced::LockKept(..)),
     };
     let disk = disks.of(leader);
-    let observed = SnapshotReader::of_controller(store, &disk).observe(&at, false);
+    let observed = SnapshotReader::of_controller(store, &disk).observe(&at, AckedUpTo::LogEnd);
     let Some((_, observe)) = observed.replicas.first() else {
         return false;
     };

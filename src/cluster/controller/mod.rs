@@ -63,5 +63,5 @@ pub use leadership_transfer::{LeadershipTransfer, Progress, Terms, Witness, move
 pub use metadata_update::{leaders, notify_moves};
 pub use replica_snapshot::{SnapshotReader, open_logs};
 pub use role::Me;
-pub use state::{ProbeRequest, ReplicaSnapshot};
+pub use state::{AckedUpTo, ProbeRequest, ReplicaSnapshot};
 pub(crate) use topic_change::{Changed, Changes};

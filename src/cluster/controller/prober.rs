@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::replica_snapshot::{Disk, Disks, SnapshotReader};
-use super::state::{Lock, ProbeRequest, ProbeResult, ReplicaSnapshot};
+use super::state::{AckedUpTo, Lock, ProbeRequest, ProbeResult, ReplicaSnapshot};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
 use crate::types::{BrokerId, TopicPartition};
@@ -84,7 +84,7 @@ struct BrokerProber {
 struct Request {
     tp: TopicPartition,
     probe: bool,
-    synced_only: bool,
+    acked: AckedUpTo,
 }
 
 #[derive(Debug)]
@@ -117,15 +117,15 @@ impl Prober {
         self.asked.is_empty()
     }
 
-    /// Begins a probe. `synced_only`: an acknowledgement counts synced bytes only.
-    pub fn ask(&mut self, disks: &mut Disks, at: ProbeRequest, synced_only: bool) {
+    /// Begins a probe.
+    pub fn ask(&mut self, disks: &mut Disks, at: ProbeRequest, acked: AckedUpTo) {
         let now = self.store.clock().monotonic();
         let mut seen = HashMap::new();
         for broker in at.brokers.iter().copied() {
             let request = Request {
                 tp: at.tp.clone(),
                 probe: at.wants_lock_of(broker),
-                synced_only,
+                acked,
             };
             match self.worker(disks, broker) {
                 Ok(worker) => {
@@ -339,7 +339,7 @@ fn probe_loop(
         let mut gone = Vec::new();
         let observe = |reader: &mut SnapshotReader<'_>, request: &Request| {
             let (observe, lock) =
-                reader.probe_once(&request.tp, broker, request.probe, request.synced_only);
+                reader.probe_once(&request.tp, broker, request.probe, request.acked);
             Answer {
                 broker,
                 tp: request.tp.clone(),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::state::{Lock, PageSnapshot, ProbeRequest, ProbeResult, ReplicaSnapshot};
+use super::state::{AckedUpTo, Lock, PageSnapshot, ProbeRequest, ProbeResult, ReplicaSnapshot};
 use crate::disk::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Known, PAGE_FILE, Replica, Seal};
@@ -99,13 +99,13 @@ impl<'a> SnapshotReader<'a> {
         self.trouble = None;
     }
 
-    /// Probes a partition's replicas. `synced_only`: an acknowledgement counts synced bytes only.
-    pub fn observe(&mut self, at: &ProbeRequest, synced_only: bool) -> ProbeResult {
+    /// Probes a partition's replicas.
+    pub fn observe(&mut self, at: &ProbeRequest, acked: AckedUpTo) -> ProbeResult {
         let mut lock = Lock::Untried;
         let mut replicas = Vec::with_capacity(at.brokers.len());
         for broker in at.brokers.iter().copied() {
             let probe = at.probe && broker == at.leader;
-            let (observe, tried) = self.probe_once(&at.tp, broker, probe, synced_only);
+            let (observe, tried) = self.probe_once(&at.tp, broker, probe, acked);
             if probe {
                 lock = tried;
             }
@@ -125,9 +125,9 @@ impl<'a> SnapshotReader<'a> {
         tp: &TopicPartition,
         broker: BrokerId,
         probe: bool,
-        synced_only: bool,
+        acked: AckedUpTo,
     ) -> (ReplicaSnapshot, Lock) {
-        let seen = self.examine(tp, broker, probe, synced_only);
+        let seen = self.examine(tp, broker, probe, acked);
         seen.unwrap_or_else(|e| (self.failed(e), Lock::Untried))
     }
 
@@ -136,7 +136,7 @@ impl<'a> SnapshotReader<'a> {
         tp: &TopicPartition,
         broker: BrokerId,
         probe: bool,
-        synced_only: bool,
+        acked: AckedUpTo,
     ) -> Result<(ReplicaSnapshot, Lock)> {
         let (logs, full) = match self.logs(broker) {
             Ok(found) => found,
@@ -173,10 +173,9 @@ impl<'a> SnapshotReader<'a> {
                 .then(|| self.served(|served| replica.movers_reading(served))),
             full,
             joining: page.joining.iter().copied().collect(),
-            acked: if synced_only {
-                page.durable.offset
-            } else {
-                end
+            acked: match acked {
+                AckedUpTo::DurableOffset => page.durable.offset,
+                AckedUpTo::LogEnd => end,
             },
             last_epoch,
             end,

@@ -7,7 +7,7 @@ use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::partition::Partition;
 use crate::partition::{Joining, Known};
-use crate::store::{Reassignment, TopicMeta};
+use crate::store::{Reassignment, TopicConfigs, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
 /// A broker, as the controller sees it.
@@ -178,6 +178,26 @@ pub struct ProbeRequest {
     pub brokers: Vec<BrokerId>,
     /// Whether to try the leader's append lock.
     pub probe: bool,
+}
+
+/// Up to where a leader's log is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckedUpTo {
+    /// An acknowledgement waits for no sync.
+    LogEnd,
+    /// An acknowledgement counts synced bytes only.
+    DurableOffset,
+}
+
+impl AckedUpTo {
+    /// As a topic's configs say.
+    pub fn of(configs: &TopicConfigs) -> Self {
+        if configs.every_message() {
+            AckedUpTo::DurableOffset
+        } else {
+            AckedUpTo::LogEnd
+        }
+    }
 }
 
 /// A leadership transfer.

@@ -15,7 +15,7 @@ use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
 use crate::partition::dir_sync::sync_names;
 use crate::partition::expected_replica::ExpectedReplica;
 use crate::partition::recovery::{ReplicaRecovery, open_replica};
-use crate::partition::replica::{AppendGuard, Replica};
+use crate::partition::replica::Replica;
 use crate::partition::replication;
 use crate::partition::state_page::{Intent, Seal, StatePage};
 use crate::record::{self, BatchHeader};
@@ -201,15 +201,14 @@ impl PartitionWriter {
             return Err(fenced(&self.tp));
         }
         let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
-        let mut ready = ready(
-            &held,
+        let recovery = ReplicaRecovery {
+            held: &held,
             expected,
-            &mut self.appender,
-            &mut self.epochs,
-            &mut self.cuts,
-            (self.known, self.first),
-            epoch,
-        )?;
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        let mut ready = ready(recovery, self.known, self.first, epoch)?;
         if let Ready::Page(page) = &mut ready {
             let shown = page.high_watermark;
             expected.raise_high_watermark(page);
@@ -381,15 +380,14 @@ impl PartitionWriter {
             return Err(fenced(&self.tp));
         }
         let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
-        let ready = ready(
-            &held,
+        let recovery = ReplicaRecovery {
+            held: &held,
             expected,
-            &mut self.appender,
-            &mut self.epochs,
-            &mut self.cuts,
-            (self.known, self.first),
-            epoch,
-        )?;
+            appender: &mut self.appender,
+            epochs: &mut self.epochs,
+            cuts: &mut self.cuts,
+        };
+        let ready = ready(recovery, self.known, self.first, epoch)?;
         let mut page = match ready {
             Ready::Page(page) => page,
             Ready::Sealed(page) => {
@@ -489,7 +487,7 @@ fn fenced(tp: &TopicPartition) -> Error {
 }
 
 /// A replica that is ready, or one that waits for a new leader epoch.
-pub(crate) enum Ready {
+enum Ready {
     /// Appends may go on.
     Page(StatePage),
     /// Only a new epoch lifts the seal.
@@ -497,22 +495,14 @@ pub(crate) enum Ready {
 }
 
 /// Recovers the replica, and promotes it if the topic file names a newer epoch.
-pub(crate) fn ready(
-    held: &AppendGuard<'_>,
-    expected: ExpectedReplica,
-    appender: &mut Appender,
-    epochs: &mut LeaderEpochs,
-    cuts: &mut Vec<Cut>,
-    (known, first): (Option<u64>, bool),
+/// `known` and `first`: as for [`ReplicaRecovery::ready`].
+fn ready(
+    mut recovery: ReplicaRecovery<'_>,
+    known: Option<u64>,
+    first: bool,
     epoch: LeaderEpoch,
 ) -> Result<Ready> {
-    let mut recovery = ReplicaRecovery {
-        held,
-        expected,
-        appender,
-        epochs,
-        cuts,
-    };
+    let held = recovery.held;
     let mut page = recovery.ready(held.page()?, known, first)?;
     if page.leader_epoch < epoch {
         page = recovery.promote(page, epoch)?;

@@ -366,7 +366,7 @@ impl PartitionReader {
         };
         let dir = &**self.replica.dir();
         let epochs = snapshot.epochs.as_ref();
-        scan::fill(dir, cursor, epochs, active, (from, bound), bytes_max, buf)
+        scan::fill(dir, cursor, epochs, active, &(from..bound), bytes_max, buf)
     }
 
     /// Where the segment under the cursor ends, unless it is the active one.

@@ -5,6 +5,8 @@
 //! 2. If the disk fails a read, it is retried in smaller pieces, so that one bad block does not
 //!    hide the batches before it.
 
+use std::ops::Range;
+
 use super::cursor::Cursor;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Result};
@@ -32,9 +34,9 @@ struct Scanned {
     damage: Option<Error>,
 }
 
-/// Reads whole batches at the cursor into `buf`, from the one that holds `from` up to `bound`, about
-/// `bytes_max` bytes, and moves the cursor behind them; the number of bytes. `active`: the published
-/// length of the cursor's segment, where it is the active one.
+/// Reads whole batches at the cursor into `buf`, from the one that holds the first of the `wanted`
+/// offsets, about `bytes_max` bytes, and moves the cursor behind them; the number of bytes. `active`:
+/// the published length of the cursor's segment, where it is the active one.
 ///
 /// # Errors
 /// [`crate::error::Kind::Damaged`] with file and position, if the first batch is not sound;
@@ -44,7 +46,7 @@ pub(crate) fn fill(
     cursor: &mut Cursor,
     epochs: Option<&LeaderEpochs>,
     active: Option<u64>,
-    (from, bound): (Offset, Offset),
+    wanted: &Range<Offset>,
     bytes_max: usize,
     buf: &mut Vec<u8>,
 ) -> Result<usize> {
@@ -73,14 +75,7 @@ pub(crate) fn fill(
         };
         let ends_early = read < want;
         buf.truncate(read);
-        let scanned = scan(
-            dir,
-            cursor,
-            epochs,
-            (active.is_none(), end),
-            (from, bound),
-            buf,
-        );
+        let scanned = scan(dir, cursor, epochs, end, active.is_none(), wanted, buf);
         if scanned.next_segment.is_some() {
             cursor.next_segment = scanned.next_segment;
         }
@@ -88,7 +83,7 @@ pub(crate) fn fill(
         cursor.position += scanned.used as u64;
         cursor.offset = scanned.offset;
         cursor.epoch = scanned.epoch;
-        let at_end = scanned.offset >= bound || cursor.next_segment == Some(scanned.offset);
+        let at_end = scanned.offset >= wanted.end || cursor.next_segment == Some(scanned.offset);
         if scanned.used > scanned.before || at_end {
             buf.truncate(scanned.used);
             buf.drain(..scanned.before);
@@ -120,13 +115,14 @@ pub(crate) fn fill(
 }
 
 /// Checks batch after batch, up to the first that is not whole, not sound or not requested.
-/// `closed`: whether the segment is closed, and where it ends.
+/// The segment ends at `end`; `is_closed`: it grows no more.
 fn scan(
     dir: &dyn Dir,
     cursor: &Cursor,
     epochs: Option<&LeaderEpochs>,
-    (closed, end): (bool, u64),
-    (from, bound): (Offset, Offset),
+    end: u64,
+    is_closed: bool,
+    wanted: &Range<Offset>,
     buf: &[u8],
 ) -> Scanned {
     let mut scanned = Scanned {
@@ -138,8 +134,8 @@ fn scan(
         next_segment: cursor.next_segment,
         damage: None,
     };
-    let probes = closed && cursor.next_segment.is_none();
-    while scanned.offset < bound && scanned.next_segment != Some(scanned.offset) {
+    let probes = is_closed && cursor.next_segment.is_none();
+    while scanned.offset < wanted.end && scanned.next_segment != Some(scanned.offset) {
         let rest = buf.get(scanned.used..).unwrap_or_default();
         if rest.len() < BATCH_HEADER_LEN {
             break;
@@ -156,7 +152,7 @@ fn scan(
                 scanned.used += header.total_len();
                 scanned.offset = header.last_offset() + 1;
                 scanned.epoch = header.leader_epoch;
-                if scanned.offset <= from {
+                if scanned.offset <= wanted.start {
                     scanned.before = scanned.used;
                 }
                 let next = SegmentFile::new(scanned.offset, FileKind::Log).name();

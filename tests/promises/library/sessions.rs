@@ -139,11 +139,7 @@ fn an_explicit_commit_commits_whatever_else_does() {
         session.commit().expect("committed");
         assert_eq!(place.committed(), 25, "{when:?}");
         output.0.lock().expect("unpoisoned").push(delivered(50));
-        let end = End {
-            good: true,
-            exits_0: true,
-        };
-        session.end(end, || false).expect("ended");
+        session.end(End::Succeeded, || false).expect("ended");
         let due = if when == CommitWhen::OnExit { 50 } else { 25 };
         assert_eq!(place.committed(), due, "{when:?}");
     }

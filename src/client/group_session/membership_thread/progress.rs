@@ -224,7 +224,7 @@ impl MembershipThread {
     pub(crate) fn commits_at(&self, end: End) -> bool {
         match self.options.commit {
             CommitWhen::AfterWrite => true,
-            CommitWhen::OnExit => end.exits_0,
+            CommitWhen::OnExit => end == End::Succeeded,
             CommitWhen::Never => false,
         }
     }
