@@ -343,8 +343,8 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 # --- groups
 
 sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/handover.rs \
-  'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();' \
-  'let is_stopped = holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0;' \
+  'is_unread: holding.is_stopped || is_idle || self.ended.is_some(),' \
+  'is_unread: holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0,' \
   members members_come
 
 sabotage "an evictor does not probe again" src/group/membership.rs \

@@ -3,6 +3,7 @@
 mod duties;
 mod following;
 mod given_up;
+mod giving_up;
 mod handover;
 mod progress;
 mod source;

@@ -7,6 +7,7 @@ use super::causes::{
     broker_dead, directory_unusable, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
 };
 use super::context::{Context, MoveReason, finishable, lag_interval, postpone, take_out};
+use super::leader_decision::{SoundLeader, Then, decide};
 use super::partition::{Ask, Partition, View, Watch, WorkKind};
 use super::state::{ChangeKind, Lock, ProbeResult, ReplicaSnapshot};
 use crate::store::Stillness;
@@ -60,9 +61,7 @@ pub(crate) fn apply_policy(
     let page = assessment
         .page(p, leader)
         .filter(|page| page.epoch == p.meta.leader_epoch);
-    let disk_full = page.is_some_and(|page| page.full);
     let mover = page.and_then(|page| page.moving);
-    let moving = mover.is_some();
     let left = match mover {
         Some(heartbeat) => {
             let begin = || Stillness::begin(heartbeat, cx.now);
@@ -104,22 +103,23 @@ pub(crate) fn apply_policy(
             leaving.push(*broker);
         }
     }
-    if !cx.brokers.is_alive(leader) {
-        return broker_dead(cx, p, &assessment, sealed, leaving);
-    }
-    if disk_full {
-        return leader_disk_full(cx, p, &assessment, sealed, leaving);
-    }
-    if sealed {
-        return unseal(cx, p, &assessment, leaving);
-    }
-    if moving {
-        // Its broker may be about to end, or a user requested the transfer.
-        p.due.again = Some(cx.now + WATCHING);
-        return cx.schedule(p);
-    }
-    if !leaving.is_empty() {
-        return take_out(cx, p, &leaving);
+    let found = SoundLeader {
+        is_alive: cx.brokers.is_alive(leader),
+        is_disk_full: page.is_some_and(|page| page.full),
+        is_sealed: sealed,
+        is_moving: mover.is_some(),
+        loses_followers: !leaving.is_empty(),
+    };
+    match decide(found) {
+        Then::ReplaceDead => return broker_dead(cx, p, &assessment, sealed, leaving),
+        Then::ReplaceFull => return leader_disk_full(cx, p, &assessment, sealed, leaving),
+        Then::Unseal => return unseal(cx, p, &assessment, leaving),
+        Then::AwaitTransfer => {
+            p.due.again = Some(cx.now + WATCHING);
+            return cx.schedule(p);
+        }
+        Then::ShrinkIsr => return take_out(cx, p, &leaving),
+        Then::LeadOn => {}
     }
     if waits_in_vain(cx, p, &assessment) {
         return cx.change(p, ChangeKind::Renew);

@@ -40,6 +40,7 @@ mod election;
 mod failover_policy;
 mod hand_over;
 mod job;
+mod leader_decision;
 mod leadership_transfer;
 mod metadata_update;
 mod partition;

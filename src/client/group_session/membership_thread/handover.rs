@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::following::source_of;
+use super::giving_up::{Stopping, Then, decide};
 use super::{
     Failing, GRACE, Holding, MembershipThread, QUICK_POLL, TRY_AGAIN, TRY_SOON, lock, removed,
 };
@@ -60,26 +61,27 @@ impl MembershipThread {
         let mut ready = Vec::new();
         let mut moving = BTreeSet::new();
         for (tp, holding) in &self.held {
-            // A partition that the caller was ordered to stop is given up even if it is to stay
-            // now: it is taken over again.
-            let stays = me.target.contains(tp);
             let Some(since) = holding.stopping.filter(|_| !gone.contains(tp)) else {
                 continue;
             };
             let is_idle = works_on.is_some_and(|generation| generation != holding.generation);
-            let is_stopped = holding.is_stopped || is_idle || self.ended.is_some();
-            let is_out = is_stopped && self.delivery.is_settled(holding.generation);
-            let is_late = self
-                .options
-                .settle
-                .is_some_and(|limit| now - since >= limit);
-            if is_out || is_late || (is_stopped && self.delivery.is_closed()) {
-                ready.push(tp.clone());
-                if !stays {
-                    moving.insert(tp.clone());
+            let found = Stopping {
+                is_unread: holding.is_stopped || is_idle || self.ended.is_some(),
+                is_delivered: self.delivery.is_settled(holding.generation),
+                is_output_closed: self.delivery.is_closed(),
+                is_late: (self.options.settle).is_some_and(|limit| now - since >= limit),
+                is_target: me.target.contains(tp),
+            };
+            let then = decide(found);
+            match then {
+                Then::Wait => {
+                    let first = waits_since.map_or(since, |other: Duration| other.min(since));
+                    waits_since = Some(first);
                 }
-            } else {
-                waits_since = Some(waits_since.map_or(since, |other: Duration| other.min(since)));
+                Then::Release | Then::TakeAgain => ready.push(tp.clone()),
+            }
+            if then == Then::Release {
+                moving.insert(tp.clone());
             }
         }
         for tp in gone {

@@ -13,7 +13,7 @@ use crate::cluster::controller::metadata_update::{Warrant, change_all};
 use crate::cluster::controller::prober::{Prober, Round};
 use crate::cluster::controller::replica_snapshot::Disks;
 use crate::cluster::controller::role::Me;
-use crate::cluster::controller::state::ProbeRequest;
+use crate::cluster::controller::state::{AckedUpTo, ProbeRequest};
 use crate::cluster::notice::Notice;
 use crate::disk::OsDisk;
 use crate::error::{Error, Kind, Result};
@@ -425,16 +425,16 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     };
     let disk = disks.of(1);
     let hangs = disk.lock().unwrap();
-    prober.ask(&mut disks, at(1, 1, 1, true), false);
-    prober.ask(&mut disks, at(2, 2, 2, true), false);
+    prober.ask(&mut disks, at(1, 1, 1, true), AckedUpTo::LogEnd);
+    prober.ask(&mut disks, at(2, 2, 2, true), AckedUpTo::LogEnd);
     let began = clock.monotonic();
     let jobs = |round: &Round| round.observed.iter().map(|l| l.job.0).collect::<Vec<_>>();
     let round = prober.round();
     assert_eq!(jobs(&round), [2], "{round:?}");
     assert!(clock.monotonic() - began < Duration::from_secs(1));
     // It is behind: no round waits for it.
-    prober.ask(&mut disks, at(3, 2, 2, true), false);
-    prober.ask(&mut disks, at(4, 0, 0, false), false);
+    prober.ask(&mut disks, at(3, 2, 2, true), AckedUpTo::LogEnd);
+    prober.ask(&mut disks, at(4, 0, 0, false), AckedUpTo::LogEnd);
     let again = clock.monotonic();
     let round = prober.round();
     assert_eq!(jobs(&round), [3], "{round:?}");
@@ -455,7 +455,7 @@ fn a_disk_that_does_not_answer_keeps_no_other_look_waiting() {
     assert!(round.trouble.is_some());
     // It comes after all, for the next request.
     drop(hangs);
-    prober.ask(&mut disks, at(5, 1, 1, true), false);
+    prober.ask(&mut disks, at(5, 1, 1, true), AckedUpTo::LogEnd);
     let until = clock.monotonic() + TIMEOUT;
     let mut observed = Vec::new();
     while observed.is_empty() {
