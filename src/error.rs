@@ -118,12 +118,12 @@ struct Inner {
     cure: Option<String>,
     source: Option<io::Error>,
     is_lost_lock: bool,
-    place: Place,
+    place: Subject,
 }
 
 /// What a failure is about, as data. What is not known is `None`.
 #[derive(Debug, Clone, Default)]
-struct Place {
+struct Subject {
     topic: Option<String>,
     partition: Option<i32>,
     offset: Option<i64>,
@@ -140,7 +140,7 @@ impl Error {
             cure: None,
             source: None,
             is_lost_lock: false,
-            place: Place::default(),
+            place: Subject::default(),
         }))
     }
 
@@ -166,9 +166,9 @@ impl Error {
             cure,
             source: Some(source),
             is_lost_lock: false,
-            place: Place {
+            place: Subject {
                 path: Some(path.as_ref().to_owned()),
-                ..Place::default()
+                ..Subject::default()
             },
         }))
     }

@@ -18,7 +18,7 @@ use super::batch::about;
 use super::closer::{Closer, Signal};
 use super::consumer_options::{ConsumerOptions, OnMissed};
 use super::event::Event;
-use super::feed::Feed;
+use super::feed::FetchBuffer;
 use super::record::{Origin, Record};
 use super::stepping::{Step, Stepping};
 use super::{OffsetSpec, Positions};
@@ -70,7 +70,7 @@ pub struct Consumer {
     failing: BTreeMap<TopicPartition, Failing>,
     /// Ends that are times which the clock has not passed.
     time_bounds: BTreeMap<TopicPartition, Timestamp>,
-    feed: Feed,
+    feed: FetchBuffer,
     /// Reported before anything else.
     pending: VecDeque<Result<Event<'static>>>,
     topics_changed: bool,
@@ -116,7 +116,7 @@ impl Consumer {
             partitions: BTreeMap::new(),
             failing: BTreeMap::new(),
             time_bounds: BTreeMap::new(),
-            feed: Feed::default(),
+            feed: FetchBuffer::default(),
             pending: VecDeque::new(),
             topics_changed: false,
         };
@@ -287,7 +287,7 @@ impl Stepping for Consumer {
         self.store.clock().monotonic()
     }
 
-    fn feed(&mut self) -> &mut Feed {
+    fn feed(&mut self) -> &mut FetchBuffer {
         &mut self.feed
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::batch::{Batch, damaged};
-use super::record::{Origin, Place, Record, SharedBatch};
+use super::record::{Origin, Record, RecordSpans, SharedBatch};
 use crate::client::Fetched;
 use crate::error::{Error, Result};
 use crate::record::{BatchHeader, BatchView, Decompressor};
@@ -12,13 +12,13 @@ use crate::types::{Compression, LeaderEpoch, Offset, TopicPartition};
 
 /// Records that were fetched and are not handed out yet.
 #[derive(Default)]
-pub(super) struct Feed {
+pub(super) struct FetchBuffer {
     fetch: Option<Fetch>,
     /// Memory of earlier fetches.
     spare: Vec<u8>,
     decompressor: Decompressor,
     /// Records of the current batch that are still to be handed out one by one.
-    queue: VecDeque<Place>,
+    queue: VecDeque<RecordSpans>,
     shared: Option<Arc<SharedBatch>>,
     /// The error after the records of the queue.
     damage: Option<Error>,
@@ -42,13 +42,13 @@ struct Current {
     from: Offset,
 }
 
-impl std::fmt::Debug for Feed {
+impl std::fmt::Debug for FetchBuffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Feed").finish_non_exhaustive()
     }
 }
 
-impl Feed {
+impl FetchBuffer {
     /// Memory for the next fetch.
     pub(super) fn buf(&mut self) -> &mut Vec<u8> {
         &mut self.spare
@@ -142,7 +142,7 @@ impl Feed {
     /// The current batch.
     ///
     /// # Errors
-    /// None if [`Feed::advance`] returned none.
+    /// None if [`FetchBuffer::advance`] returned none.
     pub(super) fn batch(&self) -> Result<Option<Batch<'_>>> {
         let Some((fetch, current)) = self.current() else {
             return Ok(None);
@@ -183,7 +183,7 @@ impl Feed {
     /// Prepares the records of the current batch to be taken one by one.
     ///
     /// # Errors
-    /// As [`Feed::batch`].
+    /// As [`FetchBuffer::batch`].
     pub(super) fn unpack(&mut self) -> Result<()> {
         let mut places = std::mem::take(&mut self.queue);
         let mut damage = None;
@@ -193,7 +193,7 @@ impl Feed {
             let mut records = batch.iter();
             while let Some(record) = records.next_record() {
                 match record {
-                    Ok(record) => places.push_back(Place::within(bytes, &record)),
+                    Ok(record) => places.push_back(RecordSpans::within(bytes, &record)),
                     Err(e) => damage = Some(e),
                 }
             }
@@ -271,7 +271,7 @@ mod tests {
         (bytes, starts)
     }
 
-    fn feed(bytes: Vec<u8>, from: Offset, until: Offset) -> Feed {
+    fn feed(bytes: Vec<u8>, from: Offset, until: Offset) -> FetchBuffer {
         let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
         let fetched = Fetched {
             tp: tp.clone(),
@@ -286,13 +286,13 @@ mod tests {
             topic_id: Uuid::ZERO,
             generation: 0,
         };
-        let mut feed = Feed::default();
+        let mut feed = FetchBuffer::default();
         feed.put(fetched, Arc::new(origin));
         feed
     }
 
     /// The records that come one by one, and the result at their end.
-    fn records(feed: &mut Feed) -> (Vec<Offset>, Result<()>) {
+    fn records(feed: &mut FetchBuffer) -> (Vec<Offset>, Result<()>) {
         let mut offsets = Vec::new();
         loop {
             while let Some(record) = feed.take_record() {

@@ -20,13 +20,15 @@ use std::time::Duration;
 use super::batch::about;
 use super::closer::{Closer, Signal};
 use super::event::Event;
-use super::feed::Feed;
+use super::feed::FetchBuffer;
 use super::group_options::GroupOptions;
 use super::progress::{Progress, Work};
 use super::record::{Origin, Record, RecordId};
 use super::stepping::{Step, Stepping};
 use super::{Positions, Store};
-use crate::client::{self, Consumer as Engine, Delivery, End, Generation, GroupSession, Position};
+use crate::client::{
+    self, Consumer as Engine, End, Generation, GroupSession, OutputProgress, Position,
+};
 use crate::error::{Error, Kind, Result};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -73,7 +75,7 @@ pub struct GroupConsumer {
     signal: Arc<Signal>,
     progress: Arc<Progress>,
     assigned: BTreeMap<TopicPartition, Assigned>,
-    feed: Feed,
+    feed: FetchBuffer,
     /// What was handed out last: a request for the next marks it as done.
     in_hand: Option<InHand>,
     /// The assignment that the session knows to be worked on.
@@ -127,7 +129,7 @@ impl GroupConsumer {
         let started = GroupSession::start(
             dir,
             engine,
-            Arc::clone(&progress) as Arc<dyn Delivery>,
+            Arc::clone(&progress) as Arc<dyn OutputProgress>,
             Box::new(move || rings.ring()),
         );
         let session = started.map_err(|e| e.of_group(&options.group))?;
@@ -141,7 +143,7 @@ impl GroupConsumer {
             signal,
             progress,
             assigned: BTreeMap::new(),
-            feed: Feed::default(),
+            feed: FetchBuffer::default(),
             in_hand: None,
             works_on: None,
             pending: VecDeque::new(),
@@ -424,7 +426,7 @@ impl Stepping for GroupConsumer {
         self.store.dir().clock().monotonic()
     }
 
-    fn feed(&mut self) -> &mut Feed {
+    fn feed(&mut self) -> &mut FetchBuffer {
         &mut self.feed
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{OffsetSpec, Store};
-use crate::client::offset_spec::PointRange;
+use crate::client::offset_spec::UnresolvedRange;
 use crate::client::{self, CommitWhen, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::group::{Naming, Subscription};
@@ -170,7 +170,7 @@ impl GroupOptions {
             session_timeout: self.session_timeout,
             commit: CommitWhen::AfterWrite,
             interval: self.commit_interval,
-            range: PointRange {
+            range: UnresolvedRange {
                 from: (self.from != OffsetSpec::Start).then(|| self.from.point()),
                 to: None,
             },

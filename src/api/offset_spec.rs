@@ -1,6 +1,6 @@
 //! A place in a partition, before it is resolved to an offset.
 
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::error::Result;
 use crate::partition::{PartitionReader, StatePage};
 use crate::types::{Offset, Timestamp};
@@ -37,22 +37,24 @@ pub enum OffsetSpec {
 
 impl OffsetSpec {
     /// The engine's form of it, as a beginning.
-    pub(super) fn point(self) -> Point {
+    pub(super) fn point(self) -> UnresolvedOffset {
         let count = |n: u64| Offset::try_from(n).unwrap_or(Offset::MAX);
         match self {
-            OffsetSpec::Start => Point::Start,
-            OffsetSpec::End => Point::End,
-            OffsetSpec::At(offset) => Point::At(offset),
-            OffsetSpec::StartPlus(n) => Point::Plus(count(n)),
-            OffsetSpec::EndMinus(n) => Point::Minus(count(n)),
-            OffsetSpec::Time(time) => Point::Time(time),
+            OffsetSpec::Start => UnresolvedOffset::Start,
+            OffsetSpec::End => UnresolvedOffset::End,
+            OffsetSpec::At(offset) => UnresolvedOffset::At(offset),
+            OffsetSpec::StartPlus(n) => UnresolvedOffset::Plus(count(n)),
+            OffsetSpec::EndMinus(n) => UnresolvedOffset::Minus(count(n)),
+            OffsetSpec::Time(time) => UnresolvedOffset::Time(time),
         }
     }
 
     /// The engine's form of it, as an end: there, a count would begin where the read begins.
-    pub(super) fn end_point(self, page: &StatePage) -> Point {
+    pub(super) fn end_point(self, page: &StatePage) -> UnresolvedOffset {
         match self.point() {
-            Point::Plus(n) => Point::At(page.tail.log_start.saturating_add(n)),
+            UnresolvedOffset::Plus(n) => {
+                UnresolvedOffset::At(page.tail.log_start.saturating_add(n))
+            }
             point => point,
         }
     }

@@ -28,10 +28,10 @@ use crate::types::{Offset, PartitionId, TopicName, TopicPartition, Uuid};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Positions(BTreeMap<TopicPartition, Place>);
+pub struct Positions(BTreeMap<TopicPartition, PartitionPosition>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct PartitionPosition {
     topic_id: Uuid,
     offset: Offset,
 }
@@ -59,7 +59,7 @@ impl Positions {
 
     /// Adds a partition, or changes its offset.
     pub(super) fn set(&mut self, tp: TopicPartition, topic_id: Uuid, offset: Offset) {
-        self.0.insert(tp, Place { topic_id, offset });
+        self.0.insert(tp, PartitionPosition { topic_id, offset });
     }
 
     /// Where the engine begins with a partition.
@@ -72,7 +72,7 @@ impl Positions {
 
     /// Each partition with its topic's id and its next offset.
     pub(super) fn places(&self) -> impl Iterator<Item = (&TopicPartition, Uuid, Offset)> {
-        let place = |(tp, place): (_, &Place)| (tp, place.topic_id, place.offset);
+        let place = |(tp, place): (_, &PartitionPosition)| (tp, place.topic_id, place.offset);
         self.0.iter().map(place)
     }
 }

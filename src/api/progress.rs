@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::client::{Delivered, Delivery, Generation};
+use crate::client::{Delivered, Generation, OutputProgress};
 use crate::types::{LeaderEpoch, Offset};
 
 /// How far each assignment is done, for the session's thread, which commits it.
@@ -21,7 +21,7 @@ impl Progress {
     }
 }
 
-impl Delivery for Progress {
+impl OutputProgress for Progress {
     fn take(&self) -> Vec<Delivered> {
         let done = std::mem::take(&mut *self.lock());
         let delivered = done

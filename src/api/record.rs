@@ -28,7 +28,7 @@ use crate::types::{Offset, PartitionId, Timestamp, TopicName, TopicPartition, Uu
 #[derive(Clone)]
 pub struct Record {
     batch: Arc<SharedBatch>,
-    place: Place,
+    place: RecordSpans,
 }
 
 /// The records of a batch, and their origin.
@@ -53,7 +53,7 @@ pub(super) struct Origin {
 
 /// Where in its batch a record lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct RecordSpans {
     pub offset: Offset,
     timestamp: Timestamp,
     key: Option<Span>,
@@ -65,7 +65,7 @@ pub(super) struct Place {
 /// A part of the batch's bytes: where it begins, and its length.
 type Span = (usize, usize);
 
-impl Place {
+impl RecordSpans {
     /// The place of a record that was read from `bytes`.
     pub(super) fn within(bytes: &[u8], record: &record::Record<'_>) -> Self {
         let span = |part: &[u8]| {
@@ -73,7 +73,7 @@ impl Place {
             let at = part.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr());
             (if part.is_empty() { 0 } else { at }, part.len())
         };
-        Place {
+        RecordSpans {
             offset: record.offset,
             timestamp: record.timestamp,
             key: record.key.map(span),
@@ -85,7 +85,7 @@ impl Place {
 }
 
 impl Record {
-    pub(super) fn new(batch: Arc<SharedBatch>, place: Place) -> Self {
+    pub(super) fn new(batch: Arc<SharedBatch>, place: RecordSpans) -> Self {
         Record { batch, place }
     }
 

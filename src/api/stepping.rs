@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::Event;
-use super::feed::Feed;
+use super::feed::FetchBuffer;
 use super::record::Record;
 use crate::error::Result;
 
@@ -19,7 +19,7 @@ pub(super) trait Stepping {
     /// The time on the store's clock.
     fn now(&self) -> Duration;
 
-    fn feed(&mut self) -> &mut Feed;
+    fn feed(&mut self) -> &mut FetchBuffer;
 
     /// Waits up to `timeout` for a batch or an event.
     fn step(&mut self, timeout: Duration) -> Result<Step>;

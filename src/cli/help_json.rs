@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::Rule;
 use super::lang::{Delimiter, parse_duration, parse_size};
 use super::output::json_line;
-use super::relations::{Relations, is_multiple};
+use super::relations::{ArgumentRelations, is_multiple};
 use crate::error::Result;
 
 /// The option on the command line.
@@ -178,7 +178,7 @@ struct GroupHelp<'a> {
 impl<'a> CommandHelp<'a> {
     /// Describes a command that was built, so that it has the options of every tool.
     fn of(command: &'a Command, rules: &'static [Rule]) -> Self {
-        let relations = Relations::of(command, rules);
+        let relations = ArgumentRelations::of(command, rules);
         let usage = command.clone().render_usage().to_string();
         let about = command.get_about().map(ToString::to_string);
         let long = command.get_long_about().map(ToString::to_string);
@@ -236,7 +236,7 @@ fn groups(command: &Command) -> Vec<GroupHelp<'_>> {
 }
 
 impl<'a> ArgumentHelp<'a> {
-    fn of(arg: &'a Arg, relations: &Relations<'a>) -> Self {
+    fn of(arg: &'a Arg, relations: &ArgumentRelations<'a>) -> Self {
         let takes_value = arg.get_action().takes_values();
         let long = arg.get_long().map(|long| format!("--{long}"));
         let short = arg.get_short().map(|short| format!("-{short}"));

@@ -11,7 +11,7 @@ use super::Rule;
 use super::rules::{COMMON, How};
 
 /// The relations between the arguments of a command.
-pub struct Relations<'a> {
+pub struct ArgumentRelations<'a> {
     command: &'a Command,
     /// For each argument, those that it requires.
     needed: BTreeMap<&'a str, BTreeSet<&'a str>>,
@@ -21,10 +21,10 @@ pub struct Relations<'a> {
     refused: BTreeSet<(&'a str, &'a str)>,
 }
 
-impl<'a> Relations<'a> {
+impl<'a> ArgumentRelations<'a> {
     /// The relations of a command that was built.
     pub fn of(command: &'a Command, rules: &'static [Rule]) -> Self {
-        let mut relations = Relations {
+        let mut relations = ArgumentRelations {
             command,
             needed: needed(command),
             one_of: BTreeMap::new(),

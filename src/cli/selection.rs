@@ -17,7 +17,7 @@ struct TopicPattern {
 
 /// What the arguments select from the existing topics.
 #[derive(Debug, Clone, Default)]
-pub struct Selection(Vec<TopicPattern>);
+pub struct TopicSelection(Vec<TopicPattern>);
 
 /// A selected topic, and which of its partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,20 +76,20 @@ pub fn scopes(chosen: &[Chosen]) -> Vec<Scope> {
     chosen.iter().flat_map(Chosen::scopes).collect()
 }
 
-impl Selection {
+impl TopicSelection {
     /// Parses arguments that may name partitions.
     ///
     /// # Errors
     /// [`Kind::Usage`]; [`Kind::InvalidTopic`] for what cannot be a topic's name.
     pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
         let each = texts.iter().map(|text| TopicPattern::parse(text.as_ref()));
-        each.collect::<Result<_>>().map(Selection)
+        each.collect::<Result<_>>().map(TopicSelection)
     }
 
     /// Parses arguments that name whole topics.
     ///
     /// # Errors
-    /// As [`Selection::parse`]; also [`Kind::Usage`] for a partition.
+    /// As [`TopicSelection::parse`]; also [`Kind::Usage`] for a partition.
     pub fn parse_topics<S: AsRef<str>>(texts: &[S]) -> Result<Self> {
         let parsed = Self::parse(texts)?;
         match parsed.0.iter().find(|pattern| pattern.partition.is_some()) {
@@ -162,7 +162,7 @@ impl Selection {
         Ok((chosen.all, wrong))
     }
 
-    /// As [`Selection::resolve`]; all topics if there are no arguments.
+    /// As [`TopicSelection::resolve`]; all topics if there are no arguments.
     ///
     /// # Errors
     /// The errors of `there`.
@@ -213,7 +213,7 @@ impl Selection {
         asked.filter(is_missing).map(NamePattern::text).collect()
     }
 
-    /// As [`Selection::resolve`], where any error prevents the whole command.
+    /// As [`TopicSelection::resolve`], where any error prevents the whole command.
     ///
     /// # Errors
     /// The errors of `there`; [`Kind::UnknownTopic`] for a glob that matches nothing.
@@ -226,7 +226,7 @@ impl Selection {
     }
 }
 
-impl std::fmt::Display for Selection {
+impl std::fmt::Display for TopicSelection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (at, pattern) in self.0.iter().enumerate() {
             let comma = if at == 0 { "" } else { ", " };
@@ -325,11 +325,11 @@ mod tests {
             (&["app-b", "*"], "app-b app-a orders"),
             (&["nothere", "{app-a,orders}:1"], "nothere app-a:1 orders:1"),
         ] {
-            let selection = Selection::parse(args).expect("parsed");
+            let selection = TopicSelection::parse(args).expect("parsed");
             let chosen = selection.resolve_all(there).expect("resolved");
             assert_eq!(text(&chosen), meant, "{args:?}");
         }
-        let mixed = Selection::parse(&["x*", "orders"]).expect("parsed");
+        let mixed = TopicSelection::parse(&["x*", "orders"]).expect("parsed");
         let (chosen, wrong) = mixed.resolve(there).expect("resolved");
         assert_eq!((text(&chosen).as_str(), wrong.len()), ("orders", 1));
         let e = mixed.resolve_all(there).expect_err("nothing matches x*");
@@ -337,7 +337,7 @@ mod tests {
         assert!(e.to_string().contains("no topic matches 'x*'"), "{e}");
         // A list of topics is needed only for globs.
         let never = || Err(Error::new(Kind::Io, "asked"));
-        let named = Selection::parse(&["a", "b:1"]).expect("parsed");
+        let named = TopicSelection::parse(&["a", "b:1"]).expect("parsed");
         assert_eq!(text(&named.resolve_all(never).expect("resolved")), "a b:1");
         assert_eq!(named.to_string(), "a, b:1");
     }
@@ -345,16 +345,16 @@ mod tests {
     #[test]
     fn what_is_none_is_refused() {
         for text in ["", "a:", "a:x", "a:-1", "a b", "a*:x", "a[", "a:1:2"] {
-            Selection::parse(&[text]).expect_err(text);
+            TopicSelection::parse(&[text]).expect_err(text);
         }
         for text in ["a*:", "a:"] {
-            let e = Selection::parse(&[text]).expect_err(text).to_string();
+            let e = TopicSelection::parse(&[text]).expect_err(text).to_string();
             assert!(e.ends_with(":' has no partition behind its colon"), "{e}");
         }
-        let e = Selection::parse(&["a*:x"]).expect_err("no number");
+        let e = TopicSelection::parse(&["a*:x"]).expect_err("no number");
         assert!(e.to_string().contains("'x' is not a partition"), "{e}");
-        Selection::parse_topics(&["a*"]).expect("a glob");
-        let e = Selection::parse_topics(&["a*:1"]).expect_err("a partition");
+        TopicSelection::parse_topics(&["a*"]).expect("a glob");
+        let e = TopicSelection::parse_topics(&["a*:1"]).expect_err("a partition");
         assert_eq!(e.kind(), Kind::Usage);
     }
 }

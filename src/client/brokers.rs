@@ -3,7 +3,7 @@
 pub use crate::cluster::{
     BrokerOptions, BrokerStatus, Daemon, Health, LeadershipTransfer, Notice, Progress, Ready, Stop,
     Terms, UncleanElection, broker_holder, broker_status, elect_unclean, health, held_locks,
-    led_by, move_leaders, move_to_preferred, plan_unclean, set_drained, shares, to_hand_over,
+    led_by, move_leaders, move_to_preferred, plan_unclean, set_drained, shares, shutdown_progress,
     unregister,
 };
 pub use crate::store::brokers::claim::refuse_unusable;

@@ -20,8 +20,8 @@ use crate::partition::PartitionWriter;
 use crate::record::BatchBuilder;
 use crate::store::{StoreDir, TopicConfigs};
 use crate::types::{PartitionId, TopicName};
-use append::Appender;
-use shared::{EndGuard, Jobs, Shared, SyncQueue, Threads, enter, lock, spawn};
+use append::BatchAppender;
+use shared::{DeliveryState, EndGuard, PendingBatches, SyncQueue, Threads, enter, lock, spawn};
 
 /// Interval of the checks whether leadership of partitions with in-flight batches has changed.
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);
@@ -42,11 +42,11 @@ impl Delivery {
         topic: TopicName,
         options: &ProducerOptions,
         ledger: Arc<Ledger>,
-        jobs: impl Jobs,
+        jobs: impl PendingBatches,
         give_back: Sender<BatchBuilder>,
     ) -> Result<Self> {
         let replicated = Replicated::new(Arc::clone(&store), topic.clone(), options);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DeliveryState {
             acks: options.acks,
             compression: options.compression,
             replicated: Arc::new(replicated),
@@ -83,7 +83,11 @@ impl Delivery {
 }
 
 /// The appending thread.
-fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<BatchBuilder>) {
+fn append_all(
+    shared: &Arc<DeliveryState>,
+    mut jobs: impl PendingBatches,
+    give_back: Sender<BatchBuilder>,
+) {
     let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
@@ -105,7 +109,7 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
         if shared.has_failed() {
             continue;
         }
-        let mut work = Appender {
+        let mut work = BatchAppender {
             shared,
             appending: &mut appending,
             threads: &mut threads,
@@ -161,7 +165,7 @@ fn append_all(shared: &Arc<Shared>, mut jobs: impl Jobs, give_back: Sender<Batch
 
 /// Resolves in-flight batches again where leadership has changed.
 fn resolve_moved(
-    shared: &Shared,
+    shared: &DeliveryState,
     appending: &mut Appending,
     writers: &mut BTreeMap<PartitionId, PartitionWriter>,
 ) {

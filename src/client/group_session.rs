@@ -37,8 +37,8 @@ use crate::group::{self, CommandFile};
 use crate::store::{StoreDir, layout};
 use crate::types::TopicPartition;
 use options::GroupOptions;
-use orders::{CommitWhen, Delivery, End, Generation, Order};
-use shared::{EndKnownBy, Shared, Ticket, lock};
+use orders::{CommitWhen, End, Generation, Order, OutputProgress};
+use shared::{CallerReports, PendingCommit, SessionState, lock};
 pub use starts::Began;
 
 /// How long the caller waits for the membership thread to see a change of the group.
@@ -51,7 +51,7 @@ const CONFIRM_MAX: Duration = Duration::from_secs(2);
 pub struct GroupSession {
     store: Arc<StoreDir>,
     when: CommitWhen,
-    shared: Arc<Shared>,
+    shared: Arc<SessionState>,
     thread: Option<JoinHandle<Result<()>>>,
     /// The `group.json` that the caller last read, open.
     confirmed: Mutex<Option<Arc<dyn File>>>,
@@ -69,7 +69,7 @@ impl GroupSession {
     pub fn start(
         store: &Arc<StoreDir>,
         options: GroupOptions,
-        delivery: Arc<dyn Delivery>,
+        delivery: Arc<dyn OutputProgress>,
         wake_caller: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
         let (poke, poked) = UnixStream::pair().map_err(|e| Error::io("make", "a socket", e))?;
@@ -77,7 +77,7 @@ impl GroupSession {
             end.set_nonblocking(true)
                 .map_err(|e| Error::io("set up", "a socket", e))?;
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SessionState {
             orders: Mutex::default(),
             has_orders: AtomicBool::new(false),
             busy_tick_us: AtomicU32::new(0),
@@ -245,7 +245,7 @@ impl GroupSession {
     /// committed offset. All else is committed. [`crate::error::Kind::Fenced`],
     /// [`crate::error::Kind::Unknown`], [`crate::error::Kind::DiskFull`].
     pub fn commit(&self) -> Result<()> {
-        let ticket = Arc::new(Ticket::default());
+        let ticket = Arc::new(PendingCommit::default());
         self.notify(|reported| reported.commits.push(Arc::clone(&ticket)));
         let mut reported = lock(&self.shared.reported);
         loop {
@@ -304,7 +304,7 @@ impl GroupSession {
         thread.join().unwrap_or_else(|_| Err(gone()))
     }
 
-    fn notify(&self, what: impl FnOnce(&mut EndKnownBy)) {
+    fn notify(&self, what: impl FnOnce(&mut CallerReports)) {
         what(&mut lock(&self.shared.reported));
         self.shared.poke_membership_thread();
     }

@@ -41,7 +41,7 @@ pub use consumer::{BatchInfo, Consumer, Fetched};
 pub use creation::{NewReplicas, NewTopic, check_factor_alone};
 pub use followers::FollowerDescription;
 pub use group_session::options::GroupOptions;
-pub use group_session::orders::{CommitWhen, Delivered, Delivery, End, Generation, Order};
+pub use group_session::orders::{CommitWhen, Delivered, End, Generation, Order, OutputProgress};
 pub use group_session::{Began, GroupSession};
 pub use leader_reader::{open_now, open_reader};
 pub use ledger::Listener;

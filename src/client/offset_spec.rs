@@ -4,7 +4,7 @@ use crate::types::{Offset, PartitionId, Timestamp};
 
 /// A place in a partition, as a user names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Point {
+pub enum UnresolvedOffset {
     /// The log start.
     Start,
     /// The high watermark.
@@ -24,18 +24,18 @@ pub enum Point {
 /// From one place (included) to another (not included). `None`: from the tool's default, without
 /// end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PointRange {
+pub struct UnresolvedRange {
     /// First offset.
-    pub from: Option<Point>,
+    pub from: Option<UnresolvedOffset>,
     /// The offset after the last.
-    pub to: Option<Point>,
+    pub to: Option<UnresolvedOffset>,
 }
 
 /// Which range of which partition is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Selection {
+pub enum ReadRanges {
     /// The same range of each partition.
-    All(PointRange),
+    All(UnresolvedRange),
     /// Only these partitions, each with its own range.
-    Each(Vec<(PartitionId, PointRange)>),
+    Each(Vec<(PartitionId, UnresolvedRange)>),
 }

@@ -1,6 +1,6 @@
 //! Resolves offset specs against a log, once, when a command starts.
 
-use super::offset_spec::{Point, PointRange};
+use super::offset_spec::{UnresolvedOffset, UnresolvedRange};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{PartitionReader, StatePage};
 use crate::types::{Offset, Timestamp};
@@ -35,24 +35,24 @@ pub enum Until {
 fn resolve_point(
     reader: &PartitionReader,
     page: &StatePage,
-    point: Point,
+    point: UnresolvedOffset,
     stored: Option<Offset>,
 ) -> Result<Offset> {
     let (start, end) = (page.tail.log_start, page.high_watermark);
     Ok(match point {
-        Point::Start => start,
-        Point::End => end,
-        Point::Stored => stored.ok_or_else(|| {
+        UnresolvedOffset::Start => start,
+        UnresolvedOffset::End => end,
+        UnresolvedOffset::Stored => stored.ok_or_else(|| {
             Error::new(
                 Kind::OffsetOutOfRange,
                 format!("no offset is committed for {}", reader.replica().tp()),
             )
             .cure("name another place to begin, such as -o start")
         })?,
-        Point::At(offset) => offset,
-        Point::Plus(n) => start.saturating_add(n).min(end),
-        Point::Minus(n) => end.saturating_sub(n).max(start),
-        Point::Time(time) => reader.first_not_older(start, time)?.unwrap_or(end),
+        UnresolvedOffset::At(offset) => offset,
+        UnresolvedOffset::Plus(n) => start.saturating_add(n).min(end),
+        UnresolvedOffset::Minus(n) => end.saturating_sub(n).max(start),
+        UnresolvedOffset::Time(time) => reader.first_not_older(start, time)?.unwrap_or(end),
     })
 }
 
@@ -63,7 +63,7 @@ fn resolve_point(
 pub fn resolve_within(
     reader: &PartitionReader,
     page: &StatePage,
-    point: Point,
+    point: UnresolvedOffset,
     stored: Option<Offset>,
 ) -> Result<Offset> {
     let offset = resolve_point(reader, page, point, stored)?;
@@ -101,8 +101,8 @@ fn outside(reader: &PartitionReader, page: &StatePage, offset: Offset) -> Error 
 pub fn resolve_range(
     reader: &PartitionReader,
     page: &StatePage,
-    range: PointRange,
-    default: Point,
+    range: UnresolvedRange,
+    default: UnresolvedOffset,
     stored: Option<Offset>,
     to_end: bool,
     now: Timestamp,
@@ -115,8 +115,8 @@ pub fn resolve_range(
     let from = asked.max(start);
     let until = match range.to {
         None => Until::Never,
-        Some(Point::Plus(n)) => Until::Offset(from.saturating_add(n)),
-        Some(Point::Time(time)) => match reader.first_not_older(start, time)? {
+        Some(UnresolvedOffset::Plus(n)) => Until::Offset(from.saturating_add(n)),
+        Some(UnresolvedOffset::Time(time)) => match reader.first_not_older(start, time)? {
             Some(found) => Until::Offset(found),
             None if time <= now => Until::Offset(end),
             None => Until::Time(time),

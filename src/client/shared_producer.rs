@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::appender_waker::AppenderWaker;
 use super::completion::Completion;
 use super::delivery::Delivery;
-use super::delivery::shared::{Job, Jobs};
+use super::delivery::shared::{PendingBatch, PendingBatches};
 use super::ledger::{Ledger, Listener};
 use super::producer_options::{ProducerOptions, ProducerRecord, Sent};
 use super::untimed_producer::{Pace, UntimedProducer};
@@ -161,7 +161,7 @@ impl SharedProducer {
             bytes_max,
             appender_sleeps: AtomicBool::new(false),
         });
-        let jobs = SharedJobs {
+        let jobs = SharedBatches {
             core: Arc::clone(&core),
             is_known: false,
             taken: Duration::ZERO,
@@ -373,7 +373,7 @@ impl Sending<'_> {
 }
 
 /// Where the appending thread takes its batches.
-struct SharedJobs {
+struct SharedBatches {
     core: Arc<Core>,
     is_known: bool,
     /// When it last took a batch that was not full, and that batch's outcome.
@@ -383,13 +383,13 @@ struct SharedJobs {
 
 /// What the appending thread is to do.
 enum Next {
-    Append(Job),
+    Append(PendingBatch),
     /// Nothing to do for this long; `None`: until a record is sent.
     Wait(Option<Duration>),
     End,
 }
 
-impl SharedJobs {
+impl SharedBatches {
     fn observe(&mut self) -> Next {
         let core = &*self.core;
         let mut batches = core.lock();
@@ -440,8 +440,8 @@ impl SharedJobs {
     }
 }
 
-impl Jobs for SharedJobs {
-    fn next(&mut self, timeout: Option<Duration>) -> Result<Job, RecvTimeoutError> {
+impl PendingBatches for SharedBatches {
+    fn next(&mut self, timeout: Option<Duration>) -> Result<PendingBatch, RecvTimeoutError> {
         if !self.is_known {
             self.core.appender.set_thread();
             self.is_known = true;
@@ -467,7 +467,7 @@ impl Jobs for SharedJobs {
     }
 }
 
-impl Drop for SharedJobs {
+impl Drop for SharedBatches {
     /// Also runs if the appending thread panics.
     fn drop(&mut self) {
         self.core.stop();

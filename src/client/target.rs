@@ -11,7 +11,7 @@ const BATCH_BYTES_MIN: usize = 16 * 1024;
 
 /// A topic as last read.
 #[derive(Debug)]
-pub(super) struct Target {
+pub(super) struct ProducerTopic {
     topic: TopicHandle,
     /// A batch is handed on when it reaches this size.
     pub batch_bytes: usize,
@@ -20,12 +20,12 @@ pub(super) struct Target {
     pub compression: Compression,
 }
 
-impl Target {
+impl ProducerTopic {
     pub fn new(topic: TopicHandle, options: &ProducerOptions) -> Self {
         let configs = topic.configs();
         let message_bytes = configs.batch_bytes_max() as usize;
         let share = options.building_bytes_max / topic.meta().partitions.len().max(1);
-        Target {
+        ProducerTopic {
             batch_bytes: options
                 .batch_bytes
                 .min(share.max(BATCH_BYTES_MIN))

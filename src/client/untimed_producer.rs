@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use super::completion::{Completion, CompletionOf};
 use super::delivery::Delivery;
-use super::delivery::shared::Job;
+use super::delivery::shared::PendingBatch;
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
-use super::target::Target;
+use super::target::ProducerTopic;
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchBuilder, RECORD_OVERHEAD_MAX, partition_for_key};
 use crate::store::{StoreDir, TopicHandle};
@@ -49,7 +49,7 @@ const METADATA_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct UntimedProducer {
     store: Arc<StoreDir>,
-    target: Target,
+    target: ProducerTopic,
     options: ProducerOptions,
     slots: Vec<Slot>,
     next_keyless: usize,
@@ -68,16 +68,16 @@ pub struct UntimedProducer {
 enum Outbox {
     /// To the appending thread; `None` once no more batches come. The caller waits while the
     /// channel is full.
-    Channel(Option<SyncSender<Job>>),
+    Channel(Option<SyncSender<PendingBatch>>),
     /// Kept until the appending thread takes it. The caller bounds the bytes: it sees to it that
     /// there is room before it sends. Nothing waits here, since the appending thread needs the lock
     /// that the caller holds.
-    Queue(JobQueue),
+    Queue(BatchQueue),
 }
 
 #[derive(Debug)]
-struct JobQueue {
-    jobs: VecDeque<Job>,
+struct BatchQueue {
+    jobs: VecDeque<PendingBatch>,
     /// Batches came since the appending thread was last woken.
     has_new: bool,
     of: Arc<CompletionOf>,
@@ -173,7 +173,7 @@ impl UntimedProducer {
             spare,
             delivery,
             checked: store.clock().monotonic(),
-            target: Target::new(topic, &options),
+            target: ProducerTopic::new(topic, &options),
             options,
         })
     }
@@ -540,7 +540,7 @@ impl UntimedProducer {
         if self.options.keyless == Keyless::Sticky && self.next_keyless == at {
             self.advance();
         }
-        let job = Job { builder, ticket };
+        let job = PendingBatch { builder, ticket };
         let sent = match &mut self.outbox {
             Outbox::Channel(jobs) => jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok()),
             Outbox::Queue(queue) => {

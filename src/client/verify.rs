@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::admin::Admin;
 use crate::error::{Error, Kind, Result};
 use crate::lifecycle;
-use crate::log::{self, Covered, FileKind, Finding, LeaderEpochs, Place, SegmentFile, Segments};
+use crate::log::{
+    self, Covered, FileKind, Finding, LeaderEpochs, LogPosition, SegmentFile, Segments,
+};
 use crate::partition::{self, PartitionReader, Replica};
 use crate::store::{TopicHandle, layout};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
@@ -168,7 +170,7 @@ impl Admin {
                 }
             }
             findings.append(&mut of_log);
-            let start = log::Place {
+            let start = log::LogPosition {
                 offset: first,
                 segment: first,
                 position: 0,
@@ -262,7 +264,7 @@ fn behind_indexes(replica: &Replica, findings: &mut Vec<Finding>) -> Result<()> 
 
 /// How many bytes a repair that ends the log there sets aside. A rest that is all zeros is not
 /// kept.
-fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> Result<u64> {
+fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: LogPosition) -> Result<u64> {
     let mut kept = 0;
     let mut buf = vec![0; 256 * 1024];
     for base in segments.from(end.segment).iter().copied() {
@@ -295,8 +297,8 @@ fn bytes_behind(dir: &dyn crate::disk::Dir, segments: &Segments, end: Place) -> 
 fn sound_behind(
     dir: &dyn crate::disk::Dir,
     segments: &Segments,
-    damage: Place,
-    end: Place,
+    damage: LogPosition,
+    end: LogPosition,
 ) -> Result<u64> {
     let (mut records, mut offset) = (0, damage.offset);
     let bases = segments.from(damage.segment).iter().copied();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller::{
-    ControlLoop, Election, LeadershipTransfer, Me, Progress, Terms, Witness, leaders, move_leaders,
-    moves_away, notify_moves,
+    ControlLoop, ControllerElection, LeadershipTransfer, Me, Progress, Terms, Witness, leaders,
+    move_leaders, notify_moves, shutdown_transfers,
 };
 use super::maintenance::{LogManager, Sweeper};
 use super::membership::{BrokerOptions, Registration};
@@ -105,7 +105,7 @@ impl Daemon {
         ready: &mut dyn FnMut(Ready) -> Result<()>,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<()> {
-        let election = Election::new(&self.store, self.me, TIMEOUT);
+        let election = ControllerElection::new(&self.store, self.me, TIMEOUT);
         let control = ControlLoop::start(&self.store, self.me, election)?;
         let role = control.first_role();
         control.notify(notify);
@@ -160,7 +160,7 @@ impl Daemon {
     /// Before the daemon ends: transfers its leaderships to brokers that can lead, as long as the
     /// transfers make progress. The remaining partitions stay led by its directory.
     fn hand_over(&mut self, notify: &mut dyn FnMut(Notice)) {
-        let moves = match moves_away(&self.store, self.me.broker_id) {
+        let moves = match shutdown_transfers(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
             Ok(moves) => moves,
             Err(e) => return notify(Notice::Problem(e.at("leadership"))),
@@ -171,7 +171,7 @@ impl Daemon {
             goes_on: &|| true,
             stalled_after: HAND_OVER,
         };
-        let mut seen = HandOver {
+        let mut seen = ControlledShutdown {
             moves: &moves,
             log_manager: &mut self.log_manager,
             store: &self.store,
@@ -199,7 +199,7 @@ impl Daemon {
 
 /// Follows the transfers of the daemon's leaderships at its end, and maintains its partitions
 /// meanwhile.
-struct HandOver<'a> {
+struct ControlledShutdown<'a> {
     moves: &'a [LeadershipTransfer],
     log_manager: &'a mut LogManager,
     store: &'a Arc<StoreDir>,
@@ -210,13 +210,13 @@ struct HandOver<'a> {
     tended: Duration,
 }
 
-impl HandOver<'_> {
+impl ControlledShutdown<'_> {
     fn notify_moved(&mut self) {
         notify_moves(std::mem::take(&mut self.moved), self.notify);
     }
 }
 
-impl Witness for HandOver<'_> {
+impl Witness for ControlledShutdown<'_> {
     fn ended(&mut self, index: usize, outcome: Result<()>) {
         let Some(what) = self.moves.get(index) else {
             return;

@@ -16,7 +16,7 @@ mod replication;
 
 pub use controller::{
     ControllerFile, LeadershipTransfer, Progress, Terms, UncleanElection, elect_unclean,
-    move_leaders, move_to_preferred, plan_unclean, to_hand_over,
+    move_leaders, move_to_preferred, plan_unclean, shutdown_progress,
 };
 pub use daemon::{Daemon, Ready, Stop};
 pub use health::{Health, health};

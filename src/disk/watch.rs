@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{Dir, Disk, Wake, WatchId, Watcher};
-use ready::{POLL_PERIOD, Ready, wait_for};
+use ready::{POLL_PERIOD, Polled, wait_for};
 
 mod inotify;
 #[cfg(target_os = "linux")]
@@ -62,8 +62,8 @@ impl Watcher for PollWatcher {
 
     fn wait(&mut self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Wake> {
         Ok(match wait_for(None, wake, timeout.min(self.period))? {
-            Ready::Wake => Wake::Nothing,
-            Ready::Watched | Ready::Late => Wake::Anything,
+            Polled::Wake => Wake::Nothing,
+            Polled::Watched | Polled::Late => Wake::Anything,
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::types::{Compression, PartitionId, TimestampType, TopicName, TopicPart
 
 pub const LONG: Duration = Duration::from_secs(30);
 
-pub struct Place {
+pub struct Fixture {
     _temp: tempfile::TempDir,
     path: PathBuf,
     pub store: Arc<StoreDir>,
@@ -35,14 +35,14 @@ pub fn topic() -> TopicName {
 }
 
 /// A store with the topic `t` of three partitions, empty.
-pub fn place() -> Place {
+pub fn place() -> Fixture {
     let temp = tempfile::tempdir().expect("temp");
     let path = temp.path().join("s");
     let clock = Arc::new(SystemClock::default());
     let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &path);
     let store = Arc::new(store.expect("store"));
     let topic_id = create(&store, "t", 3);
-    Place {
+    Fixture {
         _temp: temp,
         path,
         store,
@@ -69,7 +69,7 @@ pub fn options() -> JoinOptions {
     }
 }
 
-impl Place {
+impl Fixture {
     pub fn join(&self, group: &str) -> Result<Membership> {
         self.join_with(group, &options())
     }
@@ -102,7 +102,7 @@ impl Place {
 }
 
 /// Appends records with these timestamps to partition 0, durably.
-pub fn produce(place: &Place, timestamps: &[i64]) {
+pub fn produce(place: &Fixture, timestamps: &[i64]) {
     let tp = TopicPartition::new(topic(), 0);
     let mut writer = PartitionWriter::open(&place.store, &tp, LONG).expect("open");
     let mut builder = BatchBuilder::new();

@@ -13,7 +13,7 @@
 //!
 //! Time is not in here: no clock is compared across processes. Each watcher finds out by its own
 //! clock that joins have calmed down, or that a heartbeat did not move for a session timeout, and
-//! reports it by [`Event::Assign`] and [`Event::Remove`].
+//! reports it by [`GroupEvent::Assign`] and [`GroupEvent::Remove`].
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum GroupEvent {
     /// A member joins. Its epoch, its owned partitions and its target are left empty.
     Join {
         /// Its id, never used before.
@@ -61,7 +61,7 @@ pub enum Event {
 
 /// An effect, for the lock holder to carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
+pub enum GroupEffect {
     /// A member owns these from now on.
     Granted(Uuid, BTreeSet<TopicPartition>),
     /// A member no longer owns these.
@@ -87,31 +87,34 @@ pub enum Refusal {
 ///
 /// # Errors
 /// The former state stays valid.
-pub fn step(state: &GroupState, event: Event) -> Result<(GroupState, Vec<Effect>), Refusal> {
+pub fn step(
+    state: &GroupState,
+    event: GroupEvent,
+) -> Result<(GroupState, Vec<GroupEffect>), Refusal> {
     let mut machine = Machine {
         state: state.clone(),
         effects: Vec::new(),
     };
     match event {
-        Event::Join {
+        GroupEvent::Join {
             id,
             member,
             replaces,
             assignor,
         } => machine.join(id, *member, replaces, assignor)?,
-        Event::Topics { topics, wanted } => machine.topics(topics, wanted)?,
+        GroupEvent::Topics { topics, wanted } => machine.topics(topics, wanted)?,
         // The targets of an epoch are made once: what a member owns in that epoch stays its own.
-        Event::Assign if state.group_epoch == state.assignment_epoch => {}
-        Event::Assign => machine.assign(),
-        Event::Release { id, partitions } => machine.release(id, &partitions)?,
-        Event::Remove { id } => machine.remove(id)?,
+        GroupEvent::Assign if state.group_epoch == state.assignment_epoch => {}
+        GroupEvent::Assign => machine.assign(),
+        GroupEvent::Release { id, partitions } => machine.release(id, &partitions)?,
+        GroupEvent::Remove { id } => machine.remove(id)?,
     }
     Ok((machine.state, machine.effects))
 }
 
 struct Machine {
     state: GroupState,
-    effects: Vec<Effect>,
+    effects: Vec<GroupEffect>,
 }
 
 impl Machine {
@@ -130,7 +133,7 @@ impl Machine {
                 return Err(Refusal::Assignor(self.state.assignor));
             }
             self.state.assignor = assignor;
-            self.effects.push(Effect::Settings);
+            self.effects.push(GroupEffect::Settings);
         }
         let mut member = member;
         member.epoch = 0;
@@ -145,9 +148,10 @@ impl Machine {
             // It may still be reading its partitions in that epoch.
             member.epoch = old.epoch;
             self.effects
-                .push(Effect::Freed(old_id, member.owned.clone()));
-            self.effects.push(Effect::Granted(id, member.owned.clone()));
-            self.effects.push(Effect::Forget(old_id));
+                .push(GroupEffect::Freed(old_id, member.owned.clone()));
+            self.effects
+                .push(GroupEffect::Granted(id, member.owned.clone()));
+            self.effects.push(GroupEffect::Forget(old_id));
         }
         self.state.former.clear();
         self.state.members.insert(id, member);
@@ -198,7 +202,7 @@ impl Machine {
                 .collect();
             if !gone.is_empty() {
                 member.owned.retain(|tp| !gone.contains(tp));
-                self.effects.push(Effect::Freed(*id, gone));
+                self.effects.push(GroupEffect::Freed(*id, gone));
             }
             member.target.retain(is_there);
         }
@@ -216,7 +220,7 @@ impl Machine {
         let freed: BTreeSet<_> = member.owned.intersection(partitions).cloned().collect();
         member.owned.retain(|tp| !freed.contains(tp));
         if !freed.is_empty() {
-            self.effects.push(Effect::Freed(id, freed));
+            self.effects.push(GroupEffect::Freed(id, freed));
         }
         self.reconcile();
         Ok(())
@@ -226,9 +230,9 @@ impl Machine {
         let member = self.state.members.remove(&id).ok_or(Refusal::Unknown(id))?;
         self.raise_epoch()?;
         if !member.owned.is_empty() {
-            self.effects.push(Effect::Freed(id, member.owned));
+            self.effects.push(GroupEffect::Freed(id, member.owned));
         }
-        self.effects.push(Effect::Forget(id));
+        self.effects.push(GroupEffect::Forget(id));
         if self.state.members.is_empty() {
             self.state.former = vec![member.subscription];
         }
@@ -288,7 +292,7 @@ impl Machine {
             let granted: BTreeSet<_> = member.target.difference(&owned).cloned().collect();
             if !granted.is_empty() {
                 member.owned.extend(granted.iter().cloned());
-                self.effects.push(Effect::Granted(*id, granted));
+                self.effects.push(GroupEffect::Granted(*id, granted));
             }
         }
     }

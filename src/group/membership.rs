@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use super::group_file::GroupFile;
 use super::held::{Group, GroupGuard};
-use super::machine::{self, Event};
+use super::machine::{self, GroupEvent};
 use super::member_file::{self, HeartbeatReading, MemberFile, MemberHeartbeat};
 use super::offsets_line::LineKind;
 use super::offsets_state::{Committed, OffsetsState};
@@ -284,7 +284,7 @@ impl Membership {
         let seen = self.state.assignment_epoch;
         self.change("assign partitions", |state, _| {
             if state.assignment_epoch == seen && state.group_epoch > seen {
-                vec![Event::Assign]
+                vec![GroupEvent::Assign]
             } else {
                 Vec::new()
             }
@@ -302,7 +302,7 @@ impl Membership {
         let store = Arc::clone(&self.store);
         self.change_or("update topics", |state, _| {
             let seen = see_topics(&store, state, None)?;
-            Ok(vec![Event::Topics {
+            Ok(vec![GroupEvent::Topics {
                 topics: seen.topics,
                 wanted: seen.wanted,
             }])
@@ -371,7 +371,7 @@ impl Membership {
             let mut events = Vec::new();
             for Suspect { id, reading } in suspects {
                 if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *reading {
-                    events.push(Event::Remove { id: *id });
+                    events.push(GroupEvent::Remove { id: *id });
                 }
             }
             Ok(events)
@@ -408,7 +408,7 @@ impl Membership {
     fn change(
         &mut self,
         purpose: &str,
-        events: impl FnOnce(&GroupState, Uuid) -> Vec<Event>,
+        events: impl FnOnce(&GroupState, Uuid) -> Vec<GroupEvent>,
     ) -> Result<()> {
         self.change_or(purpose, |state, id| Ok(events(state, id)))
     }
@@ -417,7 +417,7 @@ impl Membership {
     fn change_or(
         &mut self,
         purpose: &str,
-        events: impl FnOnce(&GroupState, Uuid) -> Result<Vec<Event>>,
+        events: impl FnOnce(&GroupState, Uuid) -> Result<Vec<GroupEvent>>,
     ) -> Result<()> {
         let (id, boot_id) = (self.id(), self.store.boot_id());
         let (held, state) = self.locked(purpose)?;

@@ -56,7 +56,7 @@ pub use directory::{list, list_all, unknown};
 pub use group_file::RETENTION_MINUTES_DEFAULT;
 pub use group_file::TopicPartitions;
 pub use history::{findings, history};
-pub use machine::{Effect, Event, Refusal, step};
+pub use machine::{GroupEffect, GroupEvent, Refusal, step};
 pub use member_file::MemberHeartbeat;
 pub use membership::JoinOptions;
 pub use membership::{Membership, Suspect, owned_by};

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::maker::Maker;
+use super::maker::MakerLock;
 use super::strays::named;
 use crate::clock::Clock;
 use crate::disk::{Dir, File, Identity, LockKind, Open, join};
@@ -18,7 +18,7 @@ use crate::types::TopicPartition;
 /// settled or discarded, or this value is dropped. It keeps no file open: thousands are made
 /// together.
 #[derive(Debug)]
-pub struct MadeReplica {
+pub struct UnpublishedReplica {
     pub(crate) tp: TopicPartition,
     pub(crate) logs: Arc<dyn Dir>,
     /// Its name in there, when it was filled.
@@ -28,10 +28,10 @@ pub struct MadeReplica {
     /// The directory's identity, to distinguish it from others that get its name.
     pub(crate) identity: Identity,
     /// Shared by the replicas that are made together.
-    pub(crate) maker: Arc<Maker>,
+    pub(crate) maker: Arc<MakerLock>,
 }
 
-impl MadeReplica {
+impl UnpublishedReplica {
     /// Its partition.
     pub fn tp(&self) -> &TopicPartition {
         &self.tp

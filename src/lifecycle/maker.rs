@@ -22,14 +22,14 @@ const TRIES: usize = 16;
 
 /// This process, for as long as it makes replicas.
 #[derive(Debug)]
-pub(crate) struct Maker {
+pub(crate) struct MakerLock {
     root: Arc<dyn Dir>,
     id: Uuid,
     /// Its lock shows that the maker is alive.
     lock: Arc<dyn File>,
 }
 
-impl Maker {
+impl MakerLock {
     /// Begins, and removes the files of dead makers.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Maker {
             // Before it was locked, another process may have taken it for a dead maker's and
             // removed it.
             if locked && is_there(dir, &path, &*file).map_err(error("look at"))? {
-                return Ok(Maker {
+                return Ok(MakerLock {
                     root: Arc::clone(root),
                     id,
                     lock: file,
@@ -79,7 +79,7 @@ impl Maker {
     }
 }
 
-impl Drop for Maker {
+impl Drop for MakerLock {
     fn drop(&mut self) {
         // A file that stays is not locked; the next maker to begin removes it.
         let _ = self.root.remove(&store::maker_file(&self.id));
@@ -169,12 +169,12 @@ mod tests {
                 .unwrap()
                 .count()
         };
-        let first = Maker::begin(&store).unwrap();
+        let first = MakerLock::begin(&store).unwrap();
         // As a killed maker leaves it.
         let dead = Uuid([5; 16]);
         std::fs::write(path.join(store::maker_file(&dead)), "").unwrap();
         assert!(is_alive(&store, first.id()).unwrap() && !is_alive(&store, dead).unwrap());
-        let second = Maker::begin(&store).unwrap();
+        let second = MakerLock::begin(&store).unwrap();
         assert_eq!(files(), 2, "those of the living");
         assert!(is_alive(&store, first.id()).unwrap());
         let id = first.id();

@@ -8,10 +8,10 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::{MadeReplica, PROBED};
-use super::maker::Maker;
+use super::made_replica::{PROBED, UnpublishedReplica};
+use super::maker::MakerLock;
 use super::occupied_place::clear_occupied;
-use super::plan::Plan;
+use super::plan::PlannedReplica;
 use super::removal::move_aside;
 use super::strays::named;
 use crate::disk::{Open, join};
@@ -97,9 +97,9 @@ pub fn unknown_broker(broker: BrokerId) -> Error {
 pub(crate) fn make_beside(
     store: &StoreDir,
     log_dir: &LogDir,
-    maker: &Arc<Maker>,
-    plan: &Plan,
-) -> Result<(String, MadeReplica)> {
+    maker: &Arc<MakerLock>,
+    plan: &PlannedReplica,
+) -> Result<(String, UnpublishedReplica)> {
     let aside = store::aside_dir(&plan.tp, &Uuid::random()?);
     let made = fill_replica(store, log_dir, maker, &aside, plan).inspect_err(|_| {
         remove_dir(&**log_dir.dir(), &aside);
@@ -109,7 +109,9 @@ pub(crate) fn make_beside(
 
 /// Whether all of them are in place, with their maker's file visible: then a topic file may name
 /// them, in the same critical section of the store's lock.
-pub(crate) fn are_in_place<'m>(made: impl IntoIterator<Item = &'m MadeReplica>) -> Result<bool> {
+pub(crate) fn are_in_place<'m>(
+    made: impl IntoIterator<Item = &'m UnpublishedReplica>,
+) -> Result<bool> {
     let mut seen = false;
     for replica in made {
         seen = seen || replica.maker.is_seen()?;
@@ -126,8 +128,8 @@ pub(crate) fn plans(
     topic_id: Uuid,
     first: PartitionId,
     assignment: &[Vec<BrokerId>],
-) -> Vec<Plan> {
-    let plan = |partition, at, broker| Plan {
+) -> Vec<PlannedReplica> {
+    let plan = |partition, at, broker| PlannedReplica {
         tp: TopicPartition::new(topic.clone(), partition),
         topic_id,
         broker,
@@ -149,11 +151,11 @@ pub(crate) fn plans(
 pub(crate) fn make_replicas(
     store: &Arc<StoreDir>,
     logs: &LogDirs,
-    mut plans: Vec<Plan>,
+    mut plans: Vec<PlannedReplica>,
     timeout: Duration,
-) -> Result<Vec<MadeReplica>> {
+) -> Result<Vec<UnpublishedReplica>> {
     plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));
-    let maker = Arc::new(Maker::begin(store)?);
+    let maker = Arc::new(MakerLock::begin(store)?);
     let mut made = Vec::with_capacity(plans.len());
     for plan in &plans {
         let one = store
@@ -173,7 +175,7 @@ pub(crate) fn make_replicas(
 
 /// The partitions of an assignment, from `first` on, once their replicas are made.
 pub(crate) fn partition_metas(
-    made: &[MadeReplica],
+    made: &[UnpublishedReplica],
     first: PartitionId,
     assignment: &[Vec<BrokerId>],
 ) -> Vec<PartitionMeta> {
@@ -213,24 +215,24 @@ pub fn make_replica(
     broker: BrokerId,
     topic_id: Uuid,
     timeout: Duration,
-) -> Result<MadeReplica> {
-    let plan = Plan {
+) -> Result<UnpublishedReplica> {
+    let plan = PlannedReplica {
         tp: tp.clone(),
         topic_id,
         broker,
         role: Role::Follower,
     };
-    let maker = Arc::new(Maker::begin(store)?);
+    let maker = Arc::new(MakerLock::begin(store)?);
     make_in(store, &LogDir::open(store, broker)?, &maker, &plan, timeout)
 }
 
 fn make_in(
     store: &Arc<StoreDir>,
     log_dir: &LogDir,
-    maker: &Arc<Maker>,
-    plan: &Plan,
+    maker: &Arc<MakerLock>,
+    plan: &PlannedReplica,
     timeout: Duration,
-) -> Result<MadeReplica> {
+) -> Result<UnpublishedReplica> {
     let tp = &plan.tp;
     let logs = log_dir.dir();
     let (aside, made) = make_beside(store, log_dir, maker, plan)?;
@@ -267,10 +269,10 @@ fn make_in(
 fn fill_replica(
     store: &StoreDir,
     log_dir: &LogDir,
-    maker: &Arc<Maker>,
+    maker: &Arc<MakerLock>,
     aside: &str,
-    plan: &Plan,
-) -> Result<MadeReplica> {
+    plan: &PlannedReplica,
+) -> Result<UnpublishedReplica> {
     let logs = &**log_dir.dir();
     let error = |op| move |e| Error::io(op, join(logs, aside), e);
     logs.create_dir(aside).map_err(error("make"))?;
@@ -318,7 +320,7 @@ fn fill_replica(
         .sync_data()
         .map_err(error("sync the state page of"))?;
     dir.sync().map_err(error("sync"))?;
-    Ok(MadeReplica {
+    Ok(UnpublishedReplica {
         tp: plan.tp.clone(),
         logs: Arc::clone(log_dir.dir()),
         name: aside.to_owned(),
@@ -334,13 +336,13 @@ fn fill_replica(
 ///
 /// # Errors
 /// [`Kind::Io`].
-pub fn settle(store: &StoreDir, made: Vec<MadeReplica>, version: u64) -> Result<()> {
+pub fn settle(store: &StoreDir, made: Vec<UnpublishedReplica>, version: u64) -> Result<()> {
     made.into_iter()
         .try_for_each(|replica| replica.settle(store, version))
 }
 
 /// Removes replica directories that no topic file will name.
-pub fn discard(store: &StoreDir, made: Vec<MadeReplica>) {
+pub fn discard(store: &StoreDir, made: Vec<UnpublishedReplica>) {
     for replica in made {
         // The topic file may be in place although its sync failed: then it needs the directory.
         if named(store, &replica.tp, replica.meta.uuid).unwrap_or(true) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::maker;
-use super::plan::Plan;
+use super::plan::PlannedReplica;
 use super::removal::{move_aside, move_stray};
 use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
 use crate::disk::{Dir, join};
@@ -25,7 +25,7 @@ const MAKER_RETRY: Duration = Duration::from_millis(1);
 pub(crate) fn clear_occupied(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
-    plan: &Plan,
+    plan: &PlannedReplica,
     timeout: Duration,
 ) -> Result<()> {
     let tp = &plan.tp;
@@ -90,7 +90,7 @@ pub(crate) fn clear_occupied(
 fn clear_without_page(
     store: &Arc<StoreDir>,
     logs: &Arc<dyn Dir>,
-    plan: &Plan,
+    plan: &PlannedReplica,
     timeout: Duration,
 ) -> Result<()> {
     let (tp, name) = (&plan.tp, store::replica_dir(&plan.tp));
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::disk::OsDisk;
-    use crate::lifecycle::made_replica::MadeReplica;
+    use crate::lifecycle::made_replica::UnpublishedReplica;
     use crate::lifecycle::new_replica::{are_in_place, discard, make_replica};
     use crate::lifecycle::strays::status;
     use crate::lifecycle::topics::{NewTopic, create_topic, delete_topic};
@@ -150,7 +150,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(200);
 
-    struct Place {
+    struct Fixture {
         at: tempfile::TempDir,
         store: Arc<StoreDir>,
         topic_id: Uuid,
@@ -160,7 +160,7 @@ mod tests {
         TopicPartition::new(TopicName::new(topic).unwrap(), 0)
     }
 
-    impl Place {
+    impl Fixture {
         /// With a topic `t` on broker 0.
         fn new() -> Self {
             let at = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ mod tests {
             let path = at.path().join("store");
             let store = Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap());
             let topic_id = create(&store, "t").unwrap();
-            Place {
+            Fixture {
                 at,
                 store,
                 topic_id,
@@ -188,7 +188,7 @@ mod tests {
         }
 
         /// A replica that is being made, of a topic without a topic file.
-        fn make(&self, topic: &str) -> MadeReplica {
+        fn make(&self, topic: &str) -> UnpublishedReplica {
             make_replica(&self.store, &tp(topic), 0, Uuid([9; 16]), TIMEOUT).unwrap()
         }
 
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_is_removed_while_it_is_made_is_named_by_no_topic_file() {
-        let place = Place::new();
+        let place = Fixture::new();
         let made = place.make("u");
         assert!(are_in_place([&made]).unwrap());
         // Another in its place.
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_living_makers_is_waited_for_and_a_dead_ones_goes() {
-        let place = Place::new();
+        let place = Fixture::new();
         let made = place.make("u");
         assert!(matches!(place.status("u"), ReplicaStatus::InTheMaking(_)));
         let reported = create(&place.store, "u").unwrap_err();
@@ -246,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_proof_of_deletion_counts_whoever_lives() {
-        let place = Place::new();
-        let maker = maker::Maker::begin(&place.store).unwrap();
+        let place = Fixture::new();
+        let maker = maker::MakerLock::begin(&place.store).unwrap();
         let replica = Replica::open(&place.store, &tp("t"), 0).unwrap();
         let held = replica.lock(TIMEOUT).unwrap();
         let mut page = held.page().unwrap().unwrap();
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_proof_on_its_way_is_waited_for() {
-        let place = Place::new();
+        let place = Fixture::new();
         let lock = std::fs::read_dir(place.path("")).unwrap();
         let names = lock.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let lock = names
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_directory_without_a_page_is_kept_unless_it_was_deleted() {
-        let place = Place::new();
+        let place = Fixture::new();
         std::fs::remove_file(place.path("brokers/0/logs/t-0").join(PAGE_FILE)).unwrap();
         assert_eq!(
             create(&place.store, "t").unwrap_err().kind(),

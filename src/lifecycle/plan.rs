@@ -5,7 +5,7 @@ use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// A replica to make.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct PlannedReplica {
     pub tp: TopicPartition,
     pub topic_id: Uuid,
     pub broker: BrokerId,

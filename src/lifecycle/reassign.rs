@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::MadeReplica;
+use super::made_replica::UnpublishedReplica;
 use super::new_replica::{
     LogDirs, MOVES_MAX, are_in_place, discard, keeps_moving, make_replicas, settle,
 };
-use super::plan::Plan;
+use super::plan::PlannedReplica;
 use super::topics::repeated;
 use crate::error::{Error, Kind, Result};
 use crate::partition::Role;
@@ -142,7 +142,7 @@ fn try_start(
             return Err(under_way(tp));
         }
         let missing = target.iter().filter(|id| partition.uuid_of(**id).is_none());
-        plans.extend(missing.map(|broker| Plan {
+        plans.extend(missing.map(|broker| PlannedReplica {
             tp: (*tp).clone(),
             topic_id,
             broker: *broker,
@@ -158,7 +158,7 @@ fn try_start(
             e
         }
     })?;
-    let mut by_topic: BTreeMap<TopicName, Vec<MadeReplica>> = BTreeMap::new();
+    let mut by_topic: BTreeMap<TopicName, Vec<UnpublishedReplica>> = BTreeMap::new();
     for replica in made {
         let topic = replica.tp().topic.clone();
         by_topic.entry(topic).or_default().push(replica);
@@ -201,7 +201,7 @@ fn try_start(
 fn enter(
     meta: &mut TopicMeta,
     targets: &Targets<'_>,
-    made: &[MadeReplica],
+    made: &[UnpublishedReplica],
     throttle: Option<u64>,
 ) -> Result<bool> {
     let name = meta.name.clone();

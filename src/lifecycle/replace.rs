@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::MadeReplica;
-use super::maker::{self, Maker};
+use super::made_replica::UnpublishedReplica;
+use super::maker::{self, MakerLock};
 use super::new_replica::{are_in_place, make_beside};
-use super::plan::Plan;
+use super::plan::PlannedReplica;
 use super::segment_reuse::take_over;
 use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
 use crate::disk::join;
@@ -57,7 +57,7 @@ pub fn replace_replicas(
     timeout: Duration,
 ) -> Result<Vec<Result<()>>> {
     let log_dir = LogDir::open(store, broker)?;
-    let maker = Arc::new(Maker::begin(store)?);
+    let maker = Arc::new(MakerLock::begin(store)?);
     let mut batch = Batch {
         log_dir: &log_dir,
         making: Vec::with_capacity(lost.len()),
@@ -94,13 +94,13 @@ pub fn replace_replicas(
 fn make_one(
     store: &StoreDir,
     log_dir: &LogDir,
-    maker: &Arc<Maker>,
+    maker: &Arc<MakerLock>,
     tp: &TopicPartition,
     old: Uuid,
-) -> Result<(String, MadeReplica)> {
+) -> Result<(String, UnpublishedReplica)> {
     let topic = TopicHandle::open(store, &tp.topic)?;
     mine(topic.meta(), tp, log_dir.broker(), old)?;
-    let plan = Plan {
+    let plan = PlannedReplica {
         tp: tp.clone(),
         topic_id: topic.meta().topic_id,
         broker: log_dir.broker(),
@@ -124,7 +124,7 @@ struct Making {
     old: Uuid,
     /// The name of the new directory beside its place.
     new: String,
-    made: MadeReplica,
+    made: UnpublishedReplica,
     /// The old directory's name once it is moved aside, and whether it is worthless there.
     aside: String,
     worthless: bool,

@@ -13,7 +13,7 @@
 
 use std::io::ErrorKind;
 
-use super::made_replica::{MadeReplica, ReusedSegments};
+use super::made_replica::{ReusedSegments, UnpublishedReplica};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, SegmentFile, Segments, Tail};
@@ -32,7 +32,7 @@ pub(crate) fn take_over(
     logs: &dyn Dir,
     old: &Replica,
     from: &str,
-    made: &mut MadeReplica,
+    made: &mut UnpublishedReplica,
     to: &str,
 ) -> Result<()> {
     let Some(page) = old.read_page()? else {

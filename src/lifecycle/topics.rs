@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::MadeReplica;
+use super::made_replica::UnpublishedReplica;
 use super::new_replica::{
     LogDirs, MOVES_MAX, are_in_place, discard, keeps_moving, make_replicas, partition_metas, plans,
     settle,
@@ -176,8 +176,8 @@ fn at_current_place(
 fn finish(
     store: &Arc<StoreDir>,
     logs: &LogDirs,
-    made: Vec<MadeReplica>,
-    publish: impl FnOnce(&[MadeReplica]) -> Result<Option<TopicMeta>>,
+    made: Vec<UnpublishedReplica>,
+    publish: impl FnOnce(&[UnpublishedReplica]) -> Result<Option<TopicMeta>>,
 ) -> Result<Option<TopicMeta>> {
     match logs.sync().and_then(|()| publish(&made)) {
         Ok(Some(meta)) => {

@@ -4,13 +4,13 @@
 use super::epoch_checkpoint::LeaderEpochs;
 use super::lookup::{header_at, locate};
 use super::segments::Segments;
-use super::tail::{Place, Tail};
+use super::tail::{LogPosition, Tail};
 use super::unsynced_rewrite::{epochs_of_batches, last_sound_place, walk_log};
 use crate::disk::Dir;
 use crate::error::Result;
 use crate::types::{LeaderEpoch, Offset};
 
-const EVERYTHING: Place = Place {
+const EVERYTHING: LogPosition = LogPosition {
     offset: Offset::MAX,
     segment: Offset::MAX,
     position: u64::MAX,
@@ -132,7 +132,7 @@ pub fn epochs_that_fit(
 /// The offset up to which the log is sound by these epochs.
 fn reach(dir: &dyn Dir, segments: &Segments, epochs: &LeaderEpochs) -> Result<Offset> {
     let first = segments.bases().first().copied().unwrap_or_default();
-    let start = Place {
+    let start = LogPosition {
         offset: first,
         segment: first,
         position: 0,

@@ -36,7 +36,7 @@ pub use lookup::{first_not_older, header_at, locate};
 pub use partition_metadata::PartitionMetadata;
 pub use recovery::{Cut, RecoverFrom, Recovered, adopt, recover};
 pub use segments::{Segments, damaged, sync_failed};
-pub use tail::{LastBatch, Place, Tail};
+pub use tail::{LastBatch, LogPosition, Tail};
 pub use unsynced_rewrite::{begin_if_lost, copy_from, last_sound_place};
 pub use verify::{Covered, Finding, behind_indexes, verify};
 pub use walk::{WalkFrom, next_sound_batch, out_of_place, sound_records_behind, walk};

@@ -15,7 +15,7 @@ use super::appender::{Appender, make_empty};
 use super::epoch_checkpoint::LeaderEpochs;
 use super::file_name::{FileKind, SegmentFile};
 use super::segments::{Segments, damaged, sync_failed};
-use super::tail::{Place, Tail};
+use super::tail::{LogPosition, Tail};
 use super::temporary_file::{self, Unfinished, remove_if_there};
 use super::walk::{Break, WalkFrom, sound_batch_behind, walk};
 use crate::disk::{Dir, File, Open, join};
@@ -29,7 +29,7 @@ pub struct RecoverFrom {
     /// The log start; `None`: the first segment's base.
     pub log_start: Option<Offset>,
     /// Everything below this place is durable; `None`: unknown.
-    pub durable: Option<Place>,
+    pub durable: Option<LogPosition>,
     /// Bytes of log between two index entries.
     pub index_interval_bytes: u64,
 }
@@ -129,7 +129,7 @@ pub fn recover(
         .cure("restore the directory from a backup, or delete the topic"));
     };
     let log_start = from.log_start.unwrap_or(first);
-    let start = from.durable.unwrap_or(Place {
+    let start = from.durable.unwrap_or(LogPosition {
         offset: first,
         segment: first,
         position: 0,

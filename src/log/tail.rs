@@ -18,7 +18,7 @@ pub struct LastBatch {
 
 /// A place in the log between two batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct LogPosition {
     /// The offset of the next record.
     pub offset: Offset,
     /// Base offset of the segment that it is in, or would be.
@@ -89,8 +89,8 @@ impl Tail {
     }
 
     /// Where the next batch goes.
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn place(&self) -> LogPosition {
+        LogPosition {
             offset: self.end,
             segment: self.active,
             position: self.log_bytes,

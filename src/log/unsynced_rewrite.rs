@@ -13,7 +13,7 @@ use super::recovery::{
     sync_indexes,
 };
 use super::segments::{Segments, damaged, sync_failed};
-use super::tail::Place;
+use super::tail::LogPosition;
 use super::temporary_file::{self, Unfinished, remove_if_there};
 use super::walk::{Break, WalkFrom, walk};
 use crate::disk::{Dir, Open, join};
@@ -29,7 +29,7 @@ use crate::types::Offset;
 pub fn copy_from(
     dir: &dyn Dir,
     log_start: Offset,
-    durable: Place,
+    durable: LogPosition,
     epochs: &LeaderEpochs,
     index_interval_bytes: u64,
     cuts: &mut Vec<Cut>,
@@ -126,7 +126,7 @@ pub fn copy_from(
     dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
     let from = RecoverFrom {
         log_start: Some(log_start),
-        durable: Some(Place {
+        durable: Some(LogPosition {
             offset: durable.offset,
             segment: durable.offset,
             position: 0,
@@ -199,10 +199,10 @@ pub(crate) fn walk_log(
 pub fn last_sound_place(
     dir: &dyn Dir,
     segments: &Segments,
-    from: Place,
-    until: Place,
+    from: LogPosition,
+    until: LogPosition,
     epochs: Option<&LeaderEpochs>,
-) -> Result<Place> {
+) -> Result<LogPosition> {
     let mut place = from;
     for base in segments
         .from(from.segment)
@@ -228,7 +228,7 @@ pub fn last_sound_place(
         let next = segments.after(base);
         let walked = walk(&*file, from, end, next, epochs, &mut |_, _, _| Ok(()))
             .map_err(|e| io_error(dir, "read", base, e))?;
-        place = Place {
+        place = LogPosition {
             offset: walked.offset,
             segment: base,
             position: walked.position,

@@ -37,7 +37,7 @@ use super::replication::JoiningSet;
 use crate::clock::Clock;
 use crate::disk::File;
 use crate::error::Result;
-use crate::log::{LastBatch, Place, Tail};
+use crate::log::{LastBatch, LogPosition, Tail};
 use crate::types::{LeaderEpoch, Offset, Timestamp, Uuid};
 
 /// The file's name.
@@ -153,7 +153,7 @@ pub struct StatePage {
     /// The committed log.
     pub tail: Tail,
     /// Everything below is on disk.
-    pub durable: Place,
+    pub durable: LogPosition,
     /// Names made in the directory since it was last synced.
     pub unsynced_names: u64,
     /// What a consumer may read up to.
@@ -477,7 +477,7 @@ impl StatePage {
                 _ => return None,
             },
             tail,
-            durable: Place {
+            durable: LogPosition {
                 offset: i64_at(232)?,
                 segment: i64_at(240)?,
                 position: u64_at(248)?,

@@ -234,7 +234,7 @@ fn fill(guard: &FencedGuard) -> Result<()> {
 /// Makes the store's own name durable: its creator may have died before it did. `real` is where the
 /// store is; if `path` is a link, the store has its name elsewhere, and the link's own name is up
 /// to its user.
-pub(crate) fn sync_names(disk: &dyn Disk, path: &Path, real: &Path) -> Result<()> {
+pub(crate) fn sync_store_name(disk: &dyn Disk, path: &Path, real: &Path) -> Result<()> {
     if real != path {
         sync_name(disk, real)?;
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::brokers::{BrokerFile, LogDir, Unanswered};
 use super::create::Found;
-use super::kept::{KeptFile, Recent};
+use super::kept::{CachedFile, LruCache};
 use super::store_file::{StoreFile, no_store, not_a_store};
 use super::topics::{DeletedTopics, OpenTopics};
 use super::unix_group::sharing_cure;
@@ -37,8 +37,8 @@ pub struct StoreDir {
     watching: SharedWatcher,
     open_topics: OpenTopics,
     deleted_topics: DeletedTopics,
-    registrations: Recent<BrokerId, Arc<Registration>, BROKERS_KEPT>,
-    open_logs: Recent<BrokerId, LogDir, BROKERS_KEPT>,
+    registrations: LruCache<BrokerId, Arc<Registration>, BROKERS_KEPT>,
+    open_logs: LruCache<BrokerId, LogDir, BROKERS_KEPT>,
     unanswered: Unanswered,
 }
 
@@ -55,7 +55,7 @@ impl std::fmt::Debug for StopAsked {
 #[derive(Debug, Clone)]
 struct Registration {
     content: BrokerFile,
-    file: KeptFile,
+    file: CachedFile,
 }
 
 /// Brokers whose registration and log directory stay open: thousands of replicas share them.
@@ -96,8 +96,8 @@ impl StoreDir {
             watching: SharedWatcher::default(),
             open_topics: OpenTopics::default(),
             deleted_topics: DeletedTopics::default(),
-            registrations: Recent::default(),
-            open_logs: Recent::default(),
+            registrations: LruCache::default(),
+            open_logs: LruCache::default(),
             unanswered: Unanswered::default(),
         })
     }
@@ -114,7 +114,7 @@ impl StoreDir {
             match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
                 Ok(store) => {
                     store.check_writable()?;
-                    super::create::sync_names(&*disk, path, store.path())?;
+                    super::create::sync_store_name(&*disk, path, store.path())?;
                     return Ok(store);
                 }
                 Err(e) if e.kind() == Kind::NoStore => super::create::create(&*disk, &clock, path)?,
@@ -375,7 +375,7 @@ impl StoreDir {
             }
             read => read?,
         };
-        let file = KeptFile::new(&self.root, name, file);
+        let file = CachedFile::new(&self.root, name, file);
         let known = Registration { content, file };
         self.registrations.put(&broker, &Arc::new(known.clone()));
         Ok(known.content)
@@ -395,7 +395,7 @@ impl StoreDir {
     }
 
     /// The log directories that this process has open.
-    pub(crate) fn open_logs(&self) -> &Recent<BrokerId, LogDir, BROKERS_KEPT> {
+    pub(crate) fn open_logs(&self) -> &LruCache<BrokerId, LogDir, BROKERS_KEPT> {
         &self.open_logs
     }
 

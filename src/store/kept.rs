@@ -14,17 +14,17 @@ use crate::error::{Error, Result, is_stale};
 
 /// A file that was read, and can be told from its successors.
 #[derive(Debug, Clone)]
-pub struct KeptFile {
+pub struct CachedFile {
     dir: Arc<dyn Dir>,
     name: String,
     file: Arc<dyn File>,
 }
 
-impl KeptFile {
+impl CachedFile {
     /// For the file that was opened as `name` in `dir`, [to be compared](Dir::open_to_compare).
     pub(crate) fn new(dir: &Arc<dyn Dir>, name: String, file: Arc<dyn File>) -> Self {
         let dir = Arc::clone(dir);
-        KeptFile { dir, name, file }
+        CachedFile { dir, name, file }
     }
 
     /// Whether the path still names this file: one look-up.
@@ -53,15 +53,15 @@ pub(crate) fn names(dir: &dyn Dir, name: &str, id: FileId) -> Result<bool> {
 
 /// A cache of at most `N` values, by key; the most recently used stay.
 #[derive(Debug)]
-pub(crate) struct Recent<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
+pub(crate) struct LruCache<K, V, const N: usize>(Mutex<VecDeque<(K, V)>>);
 
-impl<K, V, const N: usize> Default for Recent<K, V, N> {
+impl<K, V, const N: usize> Default for LruCache<K, V, N> {
     fn default() -> Self {
-        Recent(Mutex::default())
+        LruCache(Mutex::default())
     }
 }
 
-impl<K: Clone + Eq, V: Clone, const N: usize> Recent<K, V, N> {
+impl<K: Clone + Eq, V: Clone, const N: usize> LruCache<K, V, N> {
     /// The cached value for a key. The caller checks whether it is still current, with no lock
     /// held.
     pub(crate) fn get(&self, key: &K) -> Option<V> {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_one_that_was_not_used_for_longest_goes() {
-        let recent: Recent<u8, &str, 2> = Recent::default();
+        let recent: LruCache<u8, &str, 2> = LruCache::default();
         recent.put(&1, &"one");
         recent.put(&2, &"two");
         assert_eq!(recent.get(&1), Some("one"));

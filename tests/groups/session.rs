@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use crate::common::rig::{PATIENCE, tp};
 use crate::common::tally::Tally;
 use mq::client::ReadFrom;
-use mq::client::offset_spec::PointRange;
+use mq::client::offset_spec::UnresolvedRange;
 use mq::client::{
-    CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order,
+    CommitWhen, Delivered, End, Generation, GroupOptions, GroupSession, Order, OutputProgress,
 };
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
@@ -26,7 +26,7 @@ use mq::types::TopicName;
 #[derive(Debug)]
 struct Taken;
 
-impl Delivery for Taken {
+impl OutputProgress for Taken {
     fn take(&self) -> Vec<Delivered> {
         Vec::new()
     }
@@ -60,7 +60,7 @@ fn session(path: &Path) -> GroupSession {
         session_timeout: PATIENCE,
         commit: CommitWhen::AfterWrite,
         interval: Duration::from_secs(1),
-        range: PointRange::default(),
+        range: UnresolvedRange::default(),
         to_end: false,
         began: None,
         commits_when_done: false,

@@ -8,7 +8,7 @@ use crate::api::batch::about;
 use crate::api::consumer_options::OnMissed;
 use crate::api::event::Event;
 use crate::api::record::Origin;
-use crate::client::offset_spec::{Point, PointRange};
+use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
 use crate::client::{Until, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
@@ -157,16 +157,24 @@ impl Consumer {
         }
         // A stored offset is used unchanged: if it is deleted now, the first fetch says so.
         let begin = match kept {
-            Some(_) => Point::Start,
+            Some(_) => UnresolvedOffset::Start,
             None => from.point(),
         };
-        let range = PointRange {
+        let range = UnresolvedRange {
             from: Some(begin),
             to: self.options.until.map(|until| until.end_point(&page)),
         };
         let now = self.store.clock().now_ms();
         let to_end = self.options.to_end;
-        let resolved = resolve_range(&reader, &page, range, Point::Start, None, to_end, now)?;
+        let resolved = resolve_range(
+            &reader,
+            &page,
+            range,
+            UnresolvedOffset::Start,
+            None,
+            to_end,
+            now,
+        )?;
         let from = match (kept, resolved.below_start) {
             (Some(kept), _) => kept.offset,
             (None, Some(below)) => below,

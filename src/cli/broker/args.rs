@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args_cluster::{ElectArgs, HealthArgs, ReassignArgs};
-use super::job::{Init, Job};
+use super::job::{BrokerJob, Init};
 use crate::cli::common::{Common, broker_id, usage};
 use crate::cli::lang::parse_duration;
 use crate::cli::output::OutputArgs;
@@ -261,32 +261,32 @@ impl Tool for Args {
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.
-    fn job(self, can_ask: bool) -> Result<Job> {
+    fn job(self, can_ask: bool) -> Result<BrokerJob> {
         Ok(match self.command {
-            Command::Start(args) => Job::Start {
+            Command::Start(args) => BrokerJob::Start {
                 id: broker_id(&args.id)?,
                 options: BrokerOptions {
                     log_dir: args.log_dir.map(log_dir).transpose()?,
                     rack: args.rack.map(rack).transpose()?,
                 },
             },
-            Command::Init(args) => Job::Init(args.job()?),
-            Command::Status(args) => Job::Status(args.output.try_into()?),
-            Command::List(args) => Job::List(args.output.try_into()?),
-            Command::Drain(args) => Job::Drain {
+            Command::Init(args) => BrokerJob::Init(args.job()?),
+            Command::Status(args) => BrokerJob::Status(args.output.try_into()?),
+            Command::List(args) => BrokerJob::List(args.output.try_into()?),
+            Command::Drain(args) => BrokerJob::Drain {
                 id: broker_id(&args.id)?,
                 undo: args.undo,
                 timeout: timeout(&args.timeout)?,
             },
-            Command::Stop(args) => Job::Stop {
+            Command::Stop(args) => BrokerJob::Stop {
                 id: args.id.as_deref().map(broker_id).transpose()?,
                 timeout: timeout(&args.timeout)?,
             },
             Command::Health(args) => args.job()?,
             Command::Elect(args) => args.job(can_ask)?,
             Command::Reassign(args) => args.job()?,
-            Command::Locks(args) => Job::Locks(args.output.try_into()?),
-            Command::Unregister(args) => Job::Unregister(broker_id(&args.id)?),
+            Command::Locks(args) => BrokerJob::Locks(args.output.try_into()?),
+            Command::Unregister(args) => BrokerJob::Unregister(broker_id(&args.id)?),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::job::{Elect, ElectWhat, HealthJob, Job, Reassign};
+use super::job::{BrokerJob, Elect, ElectWhat, HealthJob, Reassign};
 use super::reassign::meant;
 use crate::cli::Rule;
 use crate::cli::common::{broker_id, usage};
@@ -11,7 +11,7 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{parse_duration, parse_size, parse_topic_partition, shown};
 use crate::cli::output::OutputArgs;
 use crate::cli::rules::How;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::error::Result;
 use crate::types::BrokerId;
 
@@ -95,7 +95,7 @@ pub(super) const RULES: &[Rule] = &[
 
 impl ReassignArgs {
     /// Makes the job.
-    pub(super) fn job(self) -> Result<Job> {
+    pub(super) fn job(self) -> Result<BrokerJob> {
         let output = self.output.try_into()?;
         let wait = wait(self.wait, self.timeout.as_deref())?;
         let dry_run = self.dry_run;
@@ -106,14 +106,14 @@ impl ReassignArgs {
                     "name partitions or topics: they keep their old replicas",
                 ));
             }
-            return Ok(Job::Reassign(Reassign::Cancel {
-                selection: Selection::parse(&self.partitions)?,
+            return Ok(BrokerJob::Reassign(Reassign::Cancel {
+                selection: TopicSelection::parse(&self.partitions)?,
                 dry_run,
                 output,
             }));
         }
         if self.partitions.is_empty() {
-            return Ok(Job::Reassign(Reassign::List { wait, output }));
+            return Ok(BrokerJob::Reassign(Reassign::List { wait, output }));
         }
         let wanted = self.partitions.iter().map(|text| wanted(text));
         let wanted = wanted.collect::<Result<Vec<_>>>()?;
@@ -121,7 +121,7 @@ impl ReassignArgs {
             meant(&wanted, || Ok(Vec::new()))?;
         }
         let throttle = self.throttle.as_deref().map(rate).transpose()?;
-        Ok(Job::Reassign(Reassign::Begin {
+        Ok(BrokerJob::Reassign(Reassign::Begin {
             wanted,
             throttle,
             wait,
@@ -178,7 +178,7 @@ Examples:
 
 impl ElectArgs {
     /// Makes the job.
-    pub(super) fn job(self, can_ask: bool) -> Result<Job> {
+    pub(super) fn job(self, can_ask: bool) -> Result<BrokerJob> {
         let output = self.output.try_into()?;
         let what = match self.kind {
             Kind::Preferred => {
@@ -190,7 +190,7 @@ impl ElectArgs {
                 }
                 let consent = self.consent.settle(true, "an election")?;
                 ElectWhat::Preferred {
-                    selection: Selection::parse(&self.partitions)?,
+                    selection: TopicSelection::parse(&self.partitions)?,
                     dry_run: consent.is_dry_run(),
                 }
             }
@@ -218,7 +218,7 @@ impl ElectArgs {
                 }
             }
         };
-        Ok(Job::Elect(Elect { what, output }))
+        Ok(BrokerJob::Elect(Elect { what, output }))
     }
 }
 
@@ -254,8 +254,8 @@ Examples:
 
 impl HealthArgs {
     /// Makes the job.
-    pub(super) fn job(self) -> Result<Job> {
-        Ok(Job::Health(HealthJob {
+    pub(super) fn job(self) -> Result<BrokerJob> {
+        Ok(BrokerJob::Health(HealthJob {
             wait: wait(self.wait, self.timeout.as_deref())?,
             output: self.output.try_into()?,
         }))
@@ -281,7 +281,7 @@ fn rate(text: &str) -> Result<u64> {
 }
 
 /// `T:P=1,2,3` or `T=1,2,3`.
-fn wanted(text: &str) -> Result<(Selection, Vec<BrokerId>)> {
+fn wanted(text: &str) -> Result<(TopicSelection, Vec<BrokerId>)> {
     let Some((place, brokers)) = text.split_once('=') else {
         return Err(usage(
             format!("'{}' names no brokers", shown(text)),
@@ -303,5 +303,5 @@ fn wanted(text: &str) -> Result<(Selection, Vec<BrokerId>)> {
             "name each broker once: one broker holds one replica",
         ));
     }
-    Ok((Selection::parse(&[place])?, brokers))
+    Ok((TopicSelection::parse(&[place])?, brokers))
 }

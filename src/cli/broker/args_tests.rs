@@ -3,7 +3,7 @@ use crate::cli::broker::job::{Elect, ElectWhat, HealthJob, Reassign};
 use crate::cli::consent::Consent;
 use crate::types::{BrokerId, TopicName, TopicPartition};
 
-fn job(line: &[&str]) -> Result<Job> {
+fn job(line: &[&str]) -> Result<BrokerJob> {
     let args = crate::cli::parse::<Args>(
         ["mq-broker"]
             .into_iter()
@@ -19,7 +19,7 @@ fn job(line: &[&str]) -> Result<Job> {
 #[test]
 fn what_is_asked_for() {
     let started = |line: &[&str]| match job(line).expect("a job") {
-        Job::Start { id, options } => (id, options),
+        BrokerJob::Start { id, options } => (id, options),
         other => panic!("{other:?}"),
     };
     for line in [&["start"][..], &["start", "--id", "0"]] {
@@ -37,14 +37,17 @@ fn what_is_asked_for() {
         started(&["start", "--rack", ""]).1.rack,
         Some(String::new())
     );
-    assert!(matches!(job(&["stop"]), Ok(Job::Stop { id: None, .. })));
+    assert!(matches!(
+        job(&["stop"]),
+        Ok(BrokerJob::Stop { id: None, .. })
+    ));
     assert!(matches!(
         job(&["stop", "0"]),
-        Ok(Job::Stop { id: Some(0), .. })
+        Ok(BrokerJob::Stop { id: Some(0), .. })
     ));
     assert!(matches!(
         job(&["stop", "2147483647"]),
-        Ok(Job::Stop {
+        Ok(BrokerJob::Stop {
             id: Some(BrokerId::MAX),
             ..
         })
@@ -52,17 +55,17 @@ fn what_is_asked_for() {
     assert_eq!(started(&["start", "--id", "3"]).0, 3);
     assert!(matches!(
         job(&["drain", "3", "--timeout", "1s"]),
-        Ok(Job::Drain { id: 3, undo: false, timeout }) if timeout == Duration::from_secs(1)
+        Ok(BrokerJob::Drain { id: 3, undo: false, timeout }) if timeout == Duration::from_secs(1)
     ));
     assert!(matches!(
         job(&["drain", "3", "--undo"]),
-        Ok(Job::Drain { undo: true, .. })
+        Ok(BrokerJob::Drain { undo: true, .. })
     ));
-    assert!(matches!(job(&["status"]), Ok(Job::Status(_))));
-    assert!(matches!(job(&["list"]), Ok(Job::List(_))));
+    assert!(matches!(job(&["status"]), Ok(BrokerJob::Status(_))));
+    assert!(matches!(job(&["list"]), Ok(BrokerJob::List(_))));
     assert!(matches!(
         job(&["locks", "--format", "json"]),
-        Ok(Job::Locks(_))
+        Ok(BrokerJob::Locks(_))
     ));
 }
 
@@ -91,7 +94,7 @@ fn what_is_refused_says_why() {
 fn clusters() {
     let t = TopicName::new("t").expect("a name");
     let begun = |line: &[&str]| match job(line).expect("a job") {
-        Job::Reassign(Reassign::Begin {
+        BrokerJob::Reassign(Reassign::Begin {
             wanted,
             throttle,
             wait,
@@ -127,28 +130,28 @@ fn clusters() {
     );
     assert!(matches!(
         job(&["reassign", "--wait"]),
-        Ok(Job::Reassign(Reassign::List { wait, .. })) if wait == minute
+        Ok(BrokerJob::Reassign(Reassign::List { wait, .. })) if wait == minute
     ));
     assert!(matches!(
         job(&["reassign", "--cancel", "t:1", "u", "--dry-run"]),
-        Ok(Job::Reassign(Reassign::Cancel { selection, dry_run: true, .. }))
+        Ok(BrokerJob::Reassign(Reassign::Cancel { selection, dry_run: true, .. }))
             if selection.to_string() == "t:1, u"
     ));
     assert!(matches!(
         job(&["elect", "preferred"]),
-        Ok(Job::Elect(Elect { what: ElectWhat::Preferred { selection, dry_run: false }, .. }))
+        Ok(BrokerJob::Elect(Elect { what: ElectWhat::Preferred { selection, dry_run: false }, .. }))
             if selection.is_empty()
     ));
     assert!(matches!(
         job(&["elect", "unclean", "t:1", "--to", "3", "--yes"]),
-        Ok(Job::Elect(Elect {
+        Ok(BrokerJob::Elect(Elect {
             what: ElectWhat::Unclean { partitions, to: Some(3), consent: Consent::Given },
             ..
         })) if partitions == [TopicPartition::new(t.clone(), 1)]
     ));
     assert!(matches!(
         job(&["health", "--wait", "--timeout", "1s"]),
-        Ok(Job::Health(HealthJob { wait: Some(wait), .. })) if wait == Duration::from_secs(1)
+        Ok(BrokerJob::Health(HealthJob { wait: Some(wait), .. })) if wait == Duration::from_secs(1)
     ));
     for line in [
         &["reassign", "t:0"][..],

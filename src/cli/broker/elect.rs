@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::job::{Elect, ElectWhat};
 use crate::cli::consent::Consent;
-use crate::cli::output::{Cell, Column, Listing, OutputOptions};
-use crate::cli::selection::Selection;
+use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
+use crate::cli::selection::TopicSelection;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::StoreDir;
 use crate::client::brokers::{self, LeadershipTransfer, Liveness, Terms, UncleanElection};
@@ -66,7 +66,7 @@ fn row(
 
 fn preferred(
     store: &Arc<StoreDir>,
-    selection: &Selection,
+    selection: &TopicSelection,
     dry_run: bool,
     output: OutputOptions,
     env: &Env,
@@ -100,7 +100,7 @@ fn preferred(
     if moves.is_empty() && failures.outcome() == Outcome::Done {
         env.note("nothing to do: the preferred leaders lead");
     }
-    let mut rows = Listing::stdout(env, COLUMNS, output);
+    let mut rows = RowPrinter::stdout(env, COLUMNS, output);
     let outcomes: Vec<Result<&str>> = if dry_run {
         moves.iter().map(|_| Ok(PLANNED)).collect()
     } else {
@@ -158,7 +158,7 @@ fn unclean(
             ),
         )?,
     };
-    let mut rows = Listing::stdout(env, COLUMNS, output);
+    let mut rows = RowPrinter::stdout(env, COLUMNS, output);
     for one in &plan {
         let result = if go_on {
             match brokers::elect_unclean(store, one, TIMEOUT) {

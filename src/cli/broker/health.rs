@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::job::HealthJob;
 use crate::cli::lang::show_duration;
-use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::output::{Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Outcome};
 use crate::client::brokers::{self, Health};
 use crate::error::{Error, Kind, Result};
@@ -66,7 +66,7 @@ pub(super) fn health(job: HealthJob, env: &Env) -> Result<Outcome> {
 }
 
 fn notify(health: &Health, output: OutputOptions, env: &Env) -> Result<Outcome> {
-    let mut rows = Listing::stdout(env, COLUMNS, output);
+    let mut rows = RowPrinter::stdout(env, COLUMNS, output);
     for amiss in &health.amiss {
         let partition = amiss.partition.as_ref();
         rows.row(vec![

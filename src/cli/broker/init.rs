@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::job::Init;
 use crate::cli::common::usage;
-use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::output::{Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Outcome};
 use crate::client::stores::{Given, Paths, UnixGroup, create_shared, plan_shared};
 use crate::disk::{Access, group_id};
@@ -68,7 +68,7 @@ fn private(is_dry_run: bool, env: &Env) -> Result<Outcome> {
 /// Prints the changes, a row for each.
 fn plan(group: &UnixGroup, output: OutputOptions, env: &Env) -> Result<Outcome> {
     let path = env.store_path()?;
-    let mut rows = Listing::stdout(env, PLAN, output);
+    let mut rows = RowPrinter::stdout(env, PLAN, output);
     let mut show = |path: &Path, now: Option<Access>, mode: u32| {
         let octal = |mode: u32| format!("{mode:04o}");
         rows.row(vec![

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::client::brokers::BrokerOptions;
 use crate::types::{BrokerId, TopicPartition};
 
 /// One run of `mq-broker`.
 #[derive(Debug)]
-pub enum Job {
+pub enum BrokerJob {
     /// `start`
     Start {
         /// The broker's id.
@@ -65,7 +65,7 @@ pub enum Reassign {
     /// Begins reassignments.
     Begin {
         /// The new brokers of the partitions.
-        wanted: Vec<(Selection, Vec<BrokerId>)>,
+        wanted: Vec<(TopicSelection, Vec<BrokerId>)>,
         /// The most bytes a second.
         throttle: Option<u64>,
         /// How long to wait for the end.
@@ -78,7 +78,7 @@ pub enum Reassign {
     /// Cancels reassignments.
     Cancel {
         /// The partitions.
-        selection: Selection,
+        selection: TopicSelection,
         /// Whether only the plan is printed.
         dry_run: bool,
         /// How rows are printed.
@@ -101,7 +101,7 @@ pub enum ElectWhat {
     /// The preferred leaders.
     Preferred {
         /// The partitions; empty: all.
-        selection: Selection,
+        selection: TopicSelection,
         /// Whether only the plan is printed.
         dry_run: bool,
     },

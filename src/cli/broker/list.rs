@@ -1,6 +1,6 @@
 //! `mq-broker list`.
 
-use crate::cli::output::{Column, Listing, OutputOptions};
+use crate::cli::output::{Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Outcome};
 use crate::client::brokers::{self, BrokerStatus};
 use crate::error::Result;
@@ -30,7 +30,7 @@ pub(super) fn state(status: &BrokerStatus) -> &'static str {
 pub(super) fn list(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let shares = brokers::shares(&store)?;
-    let mut listing = Listing::stdout(env, COLUMNS, output);
+    let mut listing = RowPrinter::stdout(env, COLUMNS, output);
     for id in store.brokers()? {
         let status = brokers::broker_status(&store, id)?;
         let share = shares.get(&id).copied().unwrap_or_default();

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::job::Reassign;
 use crate::cli::common::usage;
-use crate::cli::output::{Cell, Column, Listing, OutputOptions};
-use crate::cli::selection::{Selection, scopes};
+use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
+use crate::cli::selection::{TopicSelection, scopes};
 use crate::cli::{Env, Outcome};
 use crate::client::brokers::Liveness;
 use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, StoreDir};
@@ -90,7 +90,7 @@ pub(super) fn reassign(job: Reassign, env: &Env) -> Result<Outcome> {
 
 /// The partitions and their new brokers, each partition once.
 pub(super) fn meant(
-    wanted: &[(Selection, Vec<BrokerId>)],
+    wanted: &[(TopicSelection, Vec<BrokerId>)],
     there: impl Fn() -> Result<Vec<TopicName>>,
 ) -> Result<Vec<(Scope, Vec<BrokerId>)>> {
     let mut meant: Vec<(Scope, Vec<BrokerId>)> = Vec::new();
@@ -137,7 +137,7 @@ fn partitions(count: usize) -> String {
 }
 
 fn list(admin: &Admin, output: OutputOptions, env: &Env) -> Result<Outcome> {
-    let mut rows = Listing::stdout(env, UNDER_WAY, output);
+    let mut rows = RowPrinter::stdout(env, UNDER_WAY, output);
     for one in admin.reassignments()? {
         rows.row(row(one))?;
     }
@@ -158,7 +158,7 @@ fn row(one: ReassignmentDescription) -> Vec<Cell> {
 }
 
 fn print_plan(plan: &[PlannedReassignment], output: OutputOptions, env: &Env) -> Result<Outcome> {
-    let mut rows = Listing::stdout(env, PLAN, output);
+    let mut rows = RowPrinter::stdout(env, PLAN, output);
     for planned in plan {
         rows.row(plan_row(&planned.tp, &planned.from, &planned.to))?;
     }
@@ -177,7 +177,7 @@ fn plan_row(tp: &TopicPartition, from: &[BrokerId], to: &[BrokerId]) -> Vec<Cell
 
 fn cancel(
     admin: &Admin,
-    selection: &Selection,
+    selection: &TopicSelection,
     dry_run: bool,
     output: OutputOptions,
     env: &Env,
@@ -191,7 +191,7 @@ fn cancel(
     let scopes = &*scopes(&selection.resolve_all(under_way)?);
     if dry_run {
         let all: BTreeSet<_> = admin.reassigning(scopes)?.into_iter().collect();
-        let mut rows = Listing::stdout(env, PLAN, output);
+        let mut rows = RowPrinter::stdout(env, PLAN, output);
         for one in admin.reassignments()? {
             if all.contains(&one.tp) {
                 rows.row(plan_row(&one.tp, &one.to, &one.from))?;

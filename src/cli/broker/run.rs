@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::job::Job;
+use super::job::BrokerJob;
 use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
-use crate::cli::output::{Cell, Column, Listing, OutputOptions, local_time};
+use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter, local_time};
 use crate::cli::{Env, Outcome, local_zone, presence};
 use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, Stop};
 use crate::disk::OsDisk;
@@ -19,25 +19,25 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The run ended with this error.
-pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+pub fn run(job: BrokerJob, env: &mut Env) -> Result<Outcome> {
     if matches!(
         job,
-        Job::Status(_) | Job::List(_) | Job::Locks(_) | Job::Health(_)
+        BrokerJob::Status(_) | BrokerJob::List(_) | BrokerJob::Locks(_) | BrokerJob::Health(_)
     ) {
         env.signals().end_by_first(true);
     }
     match job {
-        Job::Start { id, options } => start(id, options, env),
-        Job::Init(job) => init::init(job, env),
-        Job::Status(output) => status(output, env),
-        Job::List(output) => list::list(output, env),
-        Job::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
-        Job::Stop { id, timeout } => stop::stop(id, timeout, env),
-        Job::Locks(output) => locks(output, env),
-        Job::Unregister(id) => unregister(id, env),
-        Job::Reassign(job) => reassign::reassign(job, env),
-        Job::Elect(job) => elect::elect(job, env),
-        Job::Health(job) => health::health(job, env),
+        BrokerJob::Start { id, options } => start(id, options, env),
+        BrokerJob::Init(job) => init::init(job, env),
+        BrokerJob::Status(output) => status(output, env),
+        BrokerJob::List(output) => list::list(output, env),
+        BrokerJob::Drain { id, undo, timeout } => drain::drain(id, undo, timeout, env),
+        BrokerJob::Stop { id, timeout } => stop::stop(id, timeout, env),
+        BrokerJob::Locks(output) => locks(output, env),
+        BrokerJob::Unregister(id) => unregister(id, env),
+        BrokerJob::Reassign(job) => reassign::reassign(job, env),
+        BrokerJob::Elect(job) => elect::elect(job, env),
+        BrokerJob::Health(job) => health::health(job, env),
     }
 }
 
@@ -119,7 +119,7 @@ const STATUS_COLUMNS: &[Column] = &[
 fn status(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut runs = false;
-    let mut listing = Listing::stdout(env, STATUS_COLUMNS, output);
+    let mut listing = RowPrinter::stdout(env, STATUS_COLUMNS, output);
     for id in store.brokers()? {
         let status = brokers::broker_status(&store, id)?;
         let running = status.running.as_ref();
@@ -168,7 +168,7 @@ const LOCK_COLUMNS: &[Column] = &[
 
 fn locks(output: OutputOptions, env: &Env) -> Result<Outcome> {
     let store = env.open_store()?;
-    let mut listing = Listing::stdout(env, LOCK_COLUMNS, output);
+    let mut listing = RowPrinter::stdout(env, LOCK_COLUMNS, output);
     for row in brokers::held_locks(&store)? {
         listing.row(vec![
             row.kind.as_str().into(),

@@ -52,7 +52,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
         let now = env.monotonic();
         if now.saturating_sub(observed) >= PROGRESS_INTERVAL {
             observed = now;
-            let left = brokers::to_hand_over(&store, id);
+            let left = brokers::shutdown_progress(&store, id);
             if least.is_none_or(|least| nearer(left, least)) {
                 (least, since) = (Some(left), now);
             }

@@ -9,7 +9,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::line::{Line, Native};
 use crate::cli::lang::NAMED_POINTS;
 use crate::client::groups;
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::topics::TopicConfigs;
 
 /// What completes a value.
@@ -142,7 +142,7 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
         Due::GroupConfigName => helped(text, groups::config_names(), "", |_| None),
         Due::Point(stored) => {
             let points = NAMED_POINTS.into_iter();
-            let points = points.filter(|(_, point)| stored || *point != Point::Stored);
+            let points = points.filter(|(_, point)| stored || *point != UnresolvedOffset::Stored);
             helped(text, points.map(|(name, _)| name), "", |_| None)
         }
         Due::Native(_) => Vec::new(),

@@ -28,7 +28,7 @@ use super::{exit, report};
 use line::{Line, Native};
 pub use shells::Shell;
 use shells::{Offer, Reply, render_bash};
-use words::Role;
+use words::WordRole;
 
 /// Names the shell that asks for completion.
 pub const VARIABLE: &str = "MQ_COMPLETE";
@@ -73,8 +73,8 @@ fn answer(shell: Shell, tool: &'static str, command: Command, words: &[OsString]
         Shell::Bash => {
             let typed = words::read(&words.pop().unwrap_or_default());
             let reply = match typed.role {
-                Role::Argument => complete(tool, command, typed.words, &typed.current),
-                Role::Redirection => Reply {
+                WordRole::Argument => complete(tool, command, typed.words, &typed.current),
+                WordRole::Redirection => Reply {
                     native: Some((Native::File, String::new())),
                     ..Reply::default()
                 },

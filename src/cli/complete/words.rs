@@ -17,7 +17,7 @@ pub enum Quote {
 
 /// The purpose of the last word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Role {
+pub enum WordRole {
     /// An argument.
     #[default]
     Argument,
@@ -35,7 +35,7 @@ pub struct Typed {
     /// The same with its quotes.
     pub raw: String,
     /// The purpose of that word.
-    pub role: Role,
+    pub role: WordRole,
 }
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Reader {
     fn end_word(&mut self) {
         if self.is_begun {
             let word = std::mem::take(&mut self.typed.current);
-            if std::mem::take(&mut self.typed.role) == Role::Argument {
+            if std::mem::take(&mut self.typed.role) == WordRole::Argument {
                 self.typed.words.push(word);
             }
         }
@@ -64,7 +64,7 @@ impl Reader {
             self.is_begun = false;
         }
         self.end_word();
-        self.typed.role = Role::Redirection;
+        self.typed.role = WordRole::Redirection;
     }
 
     /// Begins another command.
@@ -208,10 +208,10 @@ mod tests {
             let typed = read(line);
             assert_eq!(typed.words, words, "{line}");
             assert_eq!(typed.current, current, "{line}");
-            assert_eq!(typed.role, Role::Argument, "{line}");
+            assert_eq!(typed.role, WordRole::Argument, "{line}");
         }
         for line in ["t a > ", "t a >ou", "t a 2>> ou", "t &> 'ou", "t < "] {
-            assert_eq!(read(line).role, Role::Redirection, "{line}");
+            assert_eq!(read(line).role, WordRole::Redirection, "{line}");
         }
         assert_eq!(read("t a 'b c").raw, "'b c");
     }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::job::{Job, Topics};
+use super::job::{ConsumeJob, Topics};
 use super::print::Printer;
 use super::tail::TailOf;
 use crate::cli::Env;
 use crate::cli::lang::shown;
-use crate::client::offset_spec::{Point, PointRange, Selection};
+use crate::client::offset_spec::{ReadRanges, UnresolvedOffset, UnresolvedRange};
 use crate::client::topics::{self, TopicHandle};
 use crate::client::{Consumer, StoreDir, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
@@ -81,7 +81,7 @@ impl Assignments {
     pub fn refresh(
         &mut self,
         store: &Arc<StoreDir>,
-        job: &Job,
+        job: &ConsumeJob,
         consumer: &mut Consumer,
         printer: &mut Printer,
         env: &mut Env,
@@ -175,7 +175,7 @@ impl Assignments {
 
     fn assign(
         &mut self,
-        job: &Job,
+        job: &ConsumeJob,
         tp: &TopicPartition,
         consumer: &mut Consumer,
         printer: &mut Printer,
@@ -186,18 +186,22 @@ impl Assignments {
             return Ok(());
         }
         let mut range = match &job.selection {
-            None => PointRange::default(),
-            Some(Selection::All(range)) => *range,
-            Some(Selection::Each(each)) => match each.iter().find(|(p, _)| *p == tp.partition) {
+            None => UnresolvedRange::default(),
+            Some(ReadRanges::All(range)) => *range,
+            Some(ReadRanges::Each(each)) => match each.iter().find(|(p, _)| *p == tp.partition) {
                 Some((_, range)) => *range,
                 None => return Ok(()),
             },
         };
         if !first {
-            range.from = Some(Point::Start);
+            range.from = Some(UnresolvedOffset::Start);
         }
         let is_tail = job.tail.is_some() && first;
-        let default = if is_tail { Point::End } else { Point::Start };
+        let default = if is_tail {
+            UnresolvedOffset::End
+        } else {
+            UnresolvedOffset::Start
+        };
         let reader = consumer.open_reader(tp)?;
         let page = reader.page()?;
         let resolved = resolve_range(
@@ -245,10 +249,10 @@ impl Assignments {
 }
 
 /// Checks that the partitions selected by number exist.
-fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<()> {
+fn check_partitions(job: &ConsumeJob, name: &TopicName, topic: &TopicHandle) -> Result<()> {
     let asked = job.partitions.iter().flatten().copied();
     let each = match &job.selection {
-        Some(Selection::Each(each)) => each.iter().map(|(partition, _)| *partition).collect(),
+        Some(ReadRanges::Each(each)) => each.iter().map(|(partition, _)| *partition).collect(),
         _ => Vec::new(),
     };
     let named = job.named.named_of(name);
@@ -259,7 +263,7 @@ fn check_partitions(job: &Job, name: &TopicName, topic: &TopicHandle) -> Result<
 }
 
 /// The selected topics that exist.
-fn wanted(store: &Arc<StoreDir>, job: &Job, first: bool) -> Result<Vec<TopicName>> {
+fn wanted(store: &Arc<StoreDir>, job: &ConsumeJob, first: bool) -> Result<Vec<TopicName>> {
     let there = topics::list(store)?;
     match &job.topics {
         Topics::Names(names) => {
@@ -313,7 +317,7 @@ fn is_named(topics: &Topics, name: &TopicName) -> bool {
 
 /// Whether the selected partitions of a topic have no records yet. If a partition cannot be read,
 /// the failure is reported when it is assigned.
-pub fn is_empty(store: &Arc<StoreDir>, job: &Job, topic: &TopicHandle) -> bool {
+pub fn is_empty(store: &Arc<StoreDir>, job: &ConsumeJob, topic: &TopicHandle) -> bool {
     let meta = topic.meta();
     (0..meta.partitions.len()).all(|partition| {
         let tp = TopicPartition::new(meta.name.clone(), partition as PartitionId);

@@ -22,12 +22,12 @@ pub struct DeadLetters {
     store: Arc<StoreDir>,
     topic: TopicName,
     kept: BatchBuilder,
-    places: Vec<Place>,
+    places: Vec<RecordOrigin>,
 }
 
 /// Where a record was, and its codec.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct RecordOrigin {
     offset: Offset,
     codec: Compression,
 }
@@ -65,7 +65,7 @@ impl DeadLetters {
     /// The batch is too large to be kept in memory.
     pub fn keep(&mut self, record: &Record<'_>, compression: Compression) -> Result<()> {
         self.kept.append_record(record)?;
-        self.places.push(Place {
+        self.places.push(RecordOrigin {
             offset: record.offset,
             codec: compression,
         });
@@ -114,7 +114,7 @@ impl DeadLetters {
         }
         let mut senders = Senders::default();
         self.weigh(&letters, &words, &mut senders, most)?;
-        let mut former: Option<Place> = None;
+        let mut former: Option<RecordOrigin> = None;
         for letter in &letters {
             // Records are stored in order: the former codec's producer is flushed before the codec
             // changes.
@@ -187,7 +187,7 @@ impl DeadLetters {
 #[derive(Debug)]
 struct Letter<'a> {
     record: Record<'a>,
-    place: Place,
+    place: RecordOrigin,
     /// Its offset, in decimal digits.
     at: String,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::assign::{is_empty, missing, none_matches, note_none_matches};
 use super::exec::{Exec, Handled, Tools};
-use super::job::{GroupJob, Job, Topics};
+use super::job::{ConsumeJob, GroupJob, Topics};
 use super::marks::Marks;
 use super::output::{Output, unread};
 use super::print::Stop;
@@ -16,10 +16,10 @@ use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::files::PartitionReader;
 use crate::client::groups::Naming;
-use crate::client::offset_spec::{PointRange, Selection};
+use crate::client::offset_spec::{ReadRanges, UnresolvedRange};
 use crate::client::topics::{self, TopicHandle};
 use crate::client::{
-    Began, CommitWhen, Delivery, End, Fetched, Generation, GroupOptions, GroupSession, Order,
+    Began, CommitWhen, End, Fetched, Generation, GroupOptions, GroupSession, Order, OutputProgress,
     StoreDir,
 };
 use crate::error::{Kind, Result};
@@ -45,7 +45,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The run ended with this error. A reader that goes away is no error.
 pub fn run(
     store: &Arc<StoreDir>,
-    mut job: Job,
+    mut job: ConsumeJob,
     group: GroupJob,
     mut idle: Idle,
     was_there: bool,
@@ -58,8 +58,8 @@ pub fn run(
         .map(|exec| Exec::new(store, exec.clone(), &job.topics, group.session_timeout))
         .transpose()?;
     let range = match &job.selection {
-        Some(Selection::All(range)) => *range,
-        _ => PointRange::default(),
+        Some(ReadRanges::All(range)) => *range,
+        _ => UnresolvedRange::default(),
     };
     let mut subscription = job.topics.subscription();
     let began = if was_there {
@@ -112,7 +112,7 @@ pub fn run(
         settle: exec.is_none().then_some(SETTLE),
         lock_timeout: TIMEOUT,
     };
-    let delivery: Arc<dyn Delivery> = Arc::clone(&marks) as Arc<dyn Delivery>;
+    let delivery: Arc<dyn OutputProgress> = Arc::clone(&marks) as Arc<dyn OutputProgress>;
     let session = GroupSession::start(store, options, delivery, Box::new(env.signals().waker()))?;
     env.signals().end_by_first(false);
     let member = Member {
@@ -141,7 +141,7 @@ enum There {
 /// fixed when the member joins, and a topic created later would have none.
 fn topics_are_there(
     store: &Arc<StoreDir>,
-    job: &Job,
+    job: &ConsumeJob,
     was_there: bool,
     idle: &mut Idle,
     env: &Env,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::filter::Filter;
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
-use crate::cli::selection::Selection as Named;
+use crate::cli::selection::TopicSelection as Named;
 use crate::client::groups::{Assignor, Naming, Subscription};
-use crate::client::offset_spec::Selection;
+use crate::client::offset_spec::ReadRanges;
 use crate::client::{CommitWhen, ReadFrom};
 use crate::types::{PartitionId, TopicName, TopicPartition};
 
@@ -83,7 +83,7 @@ pub struct ExecJob {
 
 /// One run of `mq-consume`.
 #[derive(Debug)]
-pub struct Job {
+pub struct ConsumeJob {
     /// The topics.
     pub topics: Topics,
     /// The topics as they were named, some with a partition; empty: all partitions of each.
@@ -93,7 +93,7 @@ pub struct Job {
     /// Only these partitions.
     pub partitions: Option<Vec<PartitionId>>,
     /// The ranges to read; `None`: from the start, without end.
-    pub selection: Option<Selection>,
+    pub selection: Option<ReadRanges>,
     /// Which replicas are read.
     pub read_from: ReadFrom,
     /// Whether to stop at the end.
@@ -116,7 +116,7 @@ pub struct Job {
     pub group: Option<GroupJob>,
 }
 
-impl Job {
+impl ConsumeJob {
     /// Whether the run waits while no topic matches its patterns, which is worth a note. A user who
     /// named a topic with `--wait` needs none.
     pub fn may_wait_for_match(&self) -> bool {
@@ -134,8 +134,8 @@ impl Job {
     pub fn ends(&self) -> bool {
         match &self.selection {
             None => false,
-            Some(Selection::All(range)) => range.to.is_some(),
-            Some(Selection::Each(each)) => each.iter().all(|(_, range)| range.to.is_some()),
+            Some(ReadRanges::All(range)) => range.to.is_some(),
+            Some(ReadRanges::Each(each)) => each.iter().all(|(_, range)| range.to.is_some()),
         }
     }
 }

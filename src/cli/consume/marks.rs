@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cli::stdout::{reader_is_gone, unread};
-use crate::client::{Delivered, Delivery, Generation};
+use crate::client::{Delivered, Generation, OutputProgress};
 use crate::types::{LeaderEpoch, Offset};
 
 /// The most bytes of one write while marks are kept: the default capacity of a pipe on Linux.
@@ -99,7 +99,7 @@ impl Marks {
     }
 }
 
-impl Delivery for Marks {
+impl OutputProgress for Marks {
     fn take(&self) -> Vec<Delivered> {
         let taken = std::mem::take(&mut self.settled().taken);
         taken

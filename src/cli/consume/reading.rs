@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Job, Topics};
+use super::job::{ConsumeJob, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, presence, stdout};
@@ -35,7 +35,7 @@ pub struct Reading<'e> {
     /// The environment.
     pub env: &'e mut Env,
     /// The options of the run.
-    pub job: Job,
+    pub job: ConsumeJob,
     /// Reads the partitions.
     pub consumer: Consumer,
     /// Renders their records.
@@ -134,7 +134,7 @@ pub struct Idle {
 
 impl Idle {
     /// Starts now.
-    pub fn new(job: &Job, env: &Env) -> Self {
+    pub fn new(job: &ConsumeJob, env: &Env) -> Self {
         Idle {
             limit: job.idle_timeout,
             since: env.monotonic(),
@@ -171,7 +171,7 @@ impl<'e> Reading<'e> {
     pub fn new(
         env: &'e mut Env,
         store: &Arc<StoreDir>,
-        job: Job,
+        job: ConsumeJob,
         output: Output,
         idle: Idle,
     ) -> Result<Self> {
@@ -392,7 +392,7 @@ impl<'e> Reading<'e> {
 pub const FETCH_BYTES: usize = 256 << 10;
 
 /// The outcome of a run that ended before there was anything to read.
-pub fn nothing(job: &Job, env: &Env) -> Outcome {
+pub fn nothing(job: &ConsumeJob, env: &Env) -> Outcome {
     if job.fail_if_empty && !env.stopping() {
         Outcome::Empty
     } else {

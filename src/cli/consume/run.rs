@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::assign::{Assignments, note_none_matches};
-use super::job::{Job, Topics};
+use super::job::{ConsumeJob, Topics};
 use super::output::Output;
 use super::reading::{Idle, Reading, Source, Took, nothing};
 use super::tail;
@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The run ended with this error. A reader that goes away is no error.
-pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+pub fn run(job: ConsumeJob, env: &mut Env) -> Result<Outcome> {
     check_reader(&job)?;
     let mut idle = Idle::new(&job, env);
     let Some((store, was_there)) = open_store(&job, &mut idle, env)? else {
@@ -69,7 +69,7 @@ pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
 }
 
 /// Refuses to commit where records may not be delivered: a group's offsets mean that they were.
-fn check_reader(job: &Job) -> Result<()> {
+fn check_reader(job: &ConsumeJob) -> Result<()> {
     let Some(group) = job.group.as_ref().filter(|group| group.exec.is_none()) else {
         return Ok(());
     };
@@ -94,7 +94,11 @@ fn check_reader(job: &Job) -> Result<()> {
 }
 
 /// The store, and whether it existed at once.
-fn open_store(job: &Job, idle: &mut Idle, env: &mut Env) -> Result<Option<(Arc<StoreDir>, bool)>> {
+fn open_store(
+    job: &ConsumeJob,
+    idle: &mut Idle,
+    env: &mut Env,
+) -> Result<Option<(Arc<StoreDir>, bool)>> {
     let mut was_there = true;
     loop {
         match env.open_store() {
@@ -110,7 +114,7 @@ fn open_store(job: &Job, idle: &mut Idle, env: &mut Env) -> Result<Option<(Arc<S
 }
 
 /// Warns of a rack without brokers, perhaps a typing error: everything is then read from leaders.
-fn warn_of_unknown_rack(store: &StoreDir, job: &Job, env: &Env) -> Result<()> {
+fn warn_of_unknown_rack(store: &StoreDir, job: &ConsumeJob, env: &Env) -> Result<()> {
     let ReadFrom::Rack(rack) = &job.read_from else {
         return Ok(());
     };

@@ -118,7 +118,7 @@ fn assign(consumer: &mut Consumer, of: &TailOf) -> Result<()> {
 
 /// The position of a record, in printing order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct PrintOrder {
     timestamp: Timestamp,
     /// Its offset minus its partition's end.
     before_end: Offset,
@@ -130,7 +130,7 @@ struct Place {
 struct Newest {
     wanted: usize,
     /// The oldest is on top.
-    heap: BinaryHeap<Reverse<Place>>,
+    heap: BinaryHeap<Reverse<PrintOrder>>,
 }
 
 impl Newest {
@@ -141,7 +141,7 @@ impl Newest {
         }
     }
 
-    fn offer(&mut self, place: Place) {
+    fn offer(&mut self, place: PrintOrder) {
         if self.heap.len() < self.wanted {
             self.heap.push(Reverse(place));
         } else if let Some(mut oldest) = self.heap.peek_mut()
@@ -151,7 +151,7 @@ impl Newest {
         }
     }
 
-    fn sorted(self) -> Vec<Reverse<Place>> {
+    fn sorted(self) -> Vec<Reverse<PrintOrder>> {
         let mut places = self.heap.into_vec();
         places.sort_unstable_by_key(|place| place.0);
         places
@@ -211,7 +211,7 @@ impl Search<'_> {
         from: Offset,
         until: Offset,
         needed: Offset,
-        last: &mut VecDeque<Place>,
+        last: &mut VecDeque<PrintOrder>,
     ) -> Result<Seen> {
         let (tp, end, number) = (&self.of.tp, self.of.end, self.number);
         let newest = &mut *self.newest;
@@ -228,7 +228,7 @@ impl Search<'_> {
             fetched.for_each(self.decompressor, |_, record| {
                 seen += 1;
                 if on.printer.wants(&record) {
-                    let place = Place {
+                    let place = PrintOrder {
                         timestamp: record.timestamp,
                         before_end: record.offset - end,
                         partition: number,
@@ -339,13 +339,13 @@ enum Rendered {
 }
 
 impl Again<'_> {
-    fn print(&mut self, on: &mut Reading<'_>, places: &[Reverse<Place>]) -> Result<()> {
+    fn print(&mut self, on: &mut Reading<'_>, places: &[Reverse<PrintOrder>]) -> Result<()> {
         let mut rest = places;
         let mut at_once = ORDERED_FIRST;
         let mut out = Vec::new();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(at_once.min(rest.len()));
-            let mut now: Vec<Place> = now.iter().map(|place| place.0).collect();
+            let mut now: Vec<PrintOrder> = now.iter().map(|place| place.0).collect();
             match self.render_all(on, &mut now)? {
                 Rendered::TooMany => {
                     at_once = (now.len() / 2).max(1);
@@ -370,7 +370,11 @@ impl Again<'_> {
     }
 
     /// Renders all of these; leaves out records that are gone.
-    fn render_all(&mut self, on: &mut Reading<'_>, places: &mut Vec<Place>) -> Result<Rendered> {
+    fn render_all(
+        &mut self,
+        on: &mut Reading<'_>,
+        places: &mut Vec<PrintOrder>,
+    ) -> Result<Rendered> {
         loop {
             match self.render(on, places)? {
                 Rendered::All if self.spans.contains(&None) => {
@@ -383,7 +387,7 @@ impl Again<'_> {
         }
     }
 
-    fn render(&mut self, on: &mut Reading<'_>, places: &[Place]) -> Result<Rendered> {
+    fn render(&mut self, on: &mut Reading<'_>, places: &[PrintOrder]) -> Result<Rendered> {
         self.rendered.clear();
         self.spans.clear();
         self.spans.resize(places.len(), None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::job::Alter;
 use crate::cli::common::TIMEOUT;
-use crate::cli::output::{Column, Listing};
+use crate::cli::output::{Column, RowPrinter};
 use crate::cli::{Env, Outcome};
 use crate::client::groups;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         }
     }
     if is_printed {
-        let mut rows = Listing::stdout(env, &PLAN, job.output);
+        let mut rows = RowPrinter::stdout(env, &PLAN, job.output);
         let mut plan = |change: &str, detail: String| {
             rows.row(vec![
                 job.group.as_str().into(),

@@ -7,7 +7,7 @@ use super::args_changes::{CloneArgs, DeleteOffsetsArgs, HistoryArgs, UndoArgs};
 use super::args_reset::ResetArgs;
 use super::args_show::{CheckArgs, PeekArgs, SkipArgs, WatchArgs};
 use super::args_wait::WaitArgs;
-use super::job::{Commit, DELETING, Delete, Describe, Job, List};
+use super::job::{Commit, DELETING, Delete, Describe, GroupsJob, List};
 use crate::cli::common::{Common, usage};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_partition_offset};
@@ -212,16 +212,16 @@ fn is_check(args: &[OsString]) -> bool {
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.
-    fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+    fn job(self, now: &Now, can_ask: bool) -> Result<GroupsJob> {
         Ok(match self.command {
-            Command::List(args) => Job::List(List {
+            Command::List(args) => GroupsJob::List(List {
                 output: args.output.try_into()?,
             }),
             Command::Describe(args) => {
                 for group in &args.groups {
                     stores::group_dir(group)?;
                 }
-                Job::Describe(Describe {
+                GroupsJob::Describe(Describe {
                     groups: args.groups,
                     members: args.members,
                     only_lagging: args.only_lagging,
@@ -239,14 +239,14 @@ impl Args {
                 for name in patterns.iter().filter(|pattern| !pattern.is_glob()) {
                     stores::group_dir(name.text())?;
                 }
-                Job::Delete(Delete {
+                GroupsJob::Delete(Delete {
                     patterns,
                     if_exists: args.if_exists,
                     output: args.output.try_into()?,
                     consent: args.consent.settle(can_ask, DELETING).ok(),
                 })
             }
-            Command::Commit(args) => Job::Commit(commit(args)?),
+            Command::Commit(args) => GroupsJob::Commit(commit(args)?),
             Command::DeleteOffsets(args) => args.job(can_ask)?,
             Command::Undo(args) => args.job(can_ask)?,
             Command::Clone(args) => args.job(can_ask)?,

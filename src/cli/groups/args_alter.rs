@@ -1,6 +1,6 @@
 //! The command line of `mq-groups alter`.
 
-use super::job::{Alter, Job};
+use super::job::{Alter, GroupsJob};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::output::OutputArgs;
 use crate::client::groups::check_config_name;
@@ -46,11 +46,11 @@ Examples:
 
 impl AlterArgs {
     /// Makes the job.
-    pub fn job(self) -> Result<Job> {
+    pub fn job(self) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
         let example = "offsets.retention.minutes=43200";
         let set = config_pairs(&self.configs, check_config_name, example)?;
-        Ok(Job::Alter(Alter {
+        Ok(GroupsJob::Alter(Alter {
             group: self.group,
             unset: unset_keys(self.unset, &set, check_config_name)?,
             set,

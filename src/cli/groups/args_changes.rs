@@ -1,10 +1,10 @@
 //! The command lines of `mq-groups undo`, `delete-offsets`, `clone` and `history`.
 
-use super::job::{Clone, DeleteOffsets, History, Job, Undo};
+use super::job::{Clone, DeleteOffsets, GroupsJob, History, Undo};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 
@@ -35,9 +35,9 @@ Examples:
 
 impl UndoArgs {
     /// Makes the job.
-    pub fn job(self, can_ask: bool) -> Result<Job> {
+    pub fn job(self, can_ask: bool) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        Ok(Job::Undo(Undo {
+        Ok(GroupsJob::Undo(Undo {
             group: self.group,
             output: self.output.try_into()?,
             consent: self
@@ -81,11 +81,11 @@ Examples:
 
 impl DeleteOffsetsArgs {
     /// Makes the job.
-    pub fn job(self, can_ask: bool) -> Result<Job> {
+    pub fn job(self, can_ask: bool) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        Ok(Job::DeleteOffsets(DeleteOffsets {
+        Ok(GroupsJob::DeleteOffsets(DeleteOffsets {
             group: self.group,
-            topics: Selection::parse(&self.topic)?,
+            topics: TopicSelection::parse(&self.topic)?,
             output: self.output.try_into()?,
             consent: self.consent.settle(can_ask, "deleting committed offsets")?,
         }))
@@ -120,7 +120,7 @@ Examples:
 
 impl CloneArgs {
     /// Makes the job.
-    pub fn job(self, can_ask: bool) -> Result<Job> {
+    pub fn job(self, can_ask: bool) -> Result<GroupsJob> {
         stores::group_dir(&self.from)?;
         stores::group_dir(&self.to)?;
         if self.from == self.to {
@@ -129,7 +129,7 @@ impl CloneArgs {
                 "name another group",
             ));
         }
-        Ok(Job::Clone(Clone {
+        Ok(GroupsJob::Clone(Clone {
             from: self.from,
             to: self.to,
             consent: self.consent.settle(can_ask, "replacing offsets").ok(),
@@ -163,9 +163,9 @@ Examples:
 
 impl HistoryArgs {
     /// Makes the job.
-    pub fn job(self) -> Result<Job> {
+    pub fn job(self) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        Ok(Job::History(History {
+        Ok(GroupsJob::History(History {
             group: self.group,
             output: self.output.try_into()?,
         }))

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::job::{Export, Job, Move, Reset};
+use super::job::{Export, GroupsJob, Move, Reset};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, parse_range, parse_time};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::Selection;
-use crate::client::offset_spec::Point;
+use crate::cli::selection::TopicSelection;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::stores;
 use crate::error::{Error, Result};
 
@@ -79,12 +79,12 @@ Examples:
 
 impl ResetArgs {
     /// Makes the job.
-    pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+    pub fn job(self, now: &Now, can_ask: bool) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        let topics = Selection::parse(&self.topic)?;
+        let topics = TopicSelection::parse(&self.topic)?;
         if self.export {
             let group = self.group;
-            return Ok(Job::Export(Export { group, topics }));
+            return Ok(GroupsJob::Export(Export { group, topics }));
         }
         // Standard input cannot provide both the rows and the answer.
         let rows_on_stdin = self
@@ -116,7 +116,7 @@ impl ResetArgs {
             .consent
             .settle(can_ask && !rows_on_stdin, "moving committed offsets")
             .map_err(|e| if rows_on_stdin { no_answer(&e) } else { e })?;
-        Ok(Job::Reset(Reset {
+        Ok(GroupsJob::Reset(Reset {
             group: self.group,
             to,
             topics,
@@ -151,7 +151,7 @@ fn point(to: &str, now: &Now) -> Result<Move> {
         }
     });
     match parsed? {
-        Point::Stored => Err(usage(
+        UnresolvedOffset::Stored => Err(usage(
             "--to stored is where the group is already",
             "use start, end, N, +N, -N, @TIME, or --by N",
         )),

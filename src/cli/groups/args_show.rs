@@ -1,6 +1,6 @@
 //! The command lines of `mq-groups peek`, `skip`, `check` and `watch`.
 
-use super::job::{Check, Job, Peek, RecordOutput, Skip, Threshold, Watch};
+use super::job::{Check, GroupsJob, Peek, RecordOutput, Skip, Threshold, Watch};
 use crate::cli::Rule;
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
@@ -9,7 +9,7 @@ use crate::cli::lang::{
 };
 use crate::cli::output::{OutputArgs, OutputOptions};
 use crate::cli::rules::How;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 
@@ -117,13 +117,13 @@ impl PeekArgs {
     }
 
     /// Makes the job.
-    pub fn job(self, now: &Now) -> Result<Job> {
+    pub fn job(self, now: &Now) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        Ok(Job::Peek(Peek {
+        Ok(GroupsJob::Peek(Peek {
             group: self.group,
             before: self.before,
             after: self.after,
-            topics: Selection::parse(&self.topic)?,
+            topics: TopicSelection::parse(&self.topic)?,
             records: self.records.records(now)?,
         }))
     }
@@ -162,9 +162,9 @@ impl SkipArgs {
     }
 
     /// Makes the job.
-    pub fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+    pub fn job(self, now: &Now, can_ask: bool) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        Ok(Job::Skip(Skip {
+        Ok(GroupsJob::Skip(Skip {
             group: self.group,
             tp: parse_topic_partition(&self.partition)?,
             records: self.records.records(now)?,
@@ -217,7 +217,7 @@ Examples:
 
 impl CheckArgs {
     /// Makes the job.
-    pub fn job(self) -> Result<Job> {
+    pub fn job(self) -> Result<GroupsJob> {
         for group in &self.groups {
             stores::group_dir(group)?;
         }
@@ -234,7 +234,7 @@ impl CheckArgs {
                 "a warning comes first: give it the smaller lag",
             ));
         }
-        Ok(Job::Check(Check {
+        Ok(GroupsJob::Check(Check {
             groups: self.groups,
             warn,
             critical,
@@ -282,11 +282,11 @@ Examples:
 
 impl WatchArgs {
     /// Makes the job.
-    pub fn job(self) -> Result<Job> {
+    pub fn job(self) -> Result<GroupsJob> {
         if let Some(group) = &self.group {
             stores::group_dir(group)?;
         }
-        Ok(Job::Watch(Watch {
+        Ok(GroupsJob::Watch(Watch {
             group: self.group,
             only_lagging: self.only_lagging,
             output: self.output.try_into()?,

@@ -3,9 +3,9 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::cli::consent::Consent;
 use crate::cli::groups::job::Move;
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 
-fn job(line: &str) -> Result<Job> {
+fn job(line: &str) -> Result<GroupsJob> {
     let now = Now {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
@@ -22,43 +22,52 @@ fn job(line: &str) -> Result<Job> {
     }
 }
 
-fn good(line: &str) -> Job {
+fn good(line: &str) -> GroupsJob {
     job(line).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
 #[test]
 fn what_is_asked_for() {
-    assert!(matches!(good("list"), Job::List(_)));
-    let Job::Describe(describe) = good("describe a/b ünï --only-lagging") else {
+    assert!(matches!(good("list"), GroupsJob::List(_)));
+    let GroupsJob::Describe(describe) = good("describe a/b ünï --only-lagging") else {
         panic!("describe")
     };
     assert_eq!(describe.groups, ["a/b", "ünï"]);
     assert!(describe.only_lagging && !describe.members);
     for (line, to) in [
-        ("reset g --to start --yes", Move::To(Point::Start)),
-        ("reset g --to -10 --yes", Move::To(Point::Minus(10))),
+        (
+            "reset g --to start --yes",
+            Move::To(UnresolvedOffset::Start),
+        ),
+        (
+            "reset g --to -10 --yes",
+            Move::To(UnresolvedOffset::Minus(10)),
+        ),
         (
             "reset g --to @2026-01-01 --yes",
-            Move::To(Point::Time(1_767_225_600_000)),
+            Move::To(UnresolvedOffset::Time(1_767_225_600_000)),
         ),
         ("reset g --by -10 --yes", Move::By(-10)),
         ("reset g --by +10 --yes", Move::By(10)),
         ("reset g --by 0 --yes", Move::By(0)),
     ] {
-        assert!(matches!(good(line), Job::Reset(r) if r.to == to), "{line}");
+        assert!(
+            matches!(good(line), GroupsJob::Reset(r) if r.to == to),
+            "{line}"
+        );
     }
-    let Job::Reset(reset) = good("reset g --to end --topic a:1 --dry-run") else {
+    let GroupsJob::Reset(reset) = good("reset g --to end --topic a:1 --dry-run") else {
         panic!("reset")
     };
     assert_eq!(reset.topics.to_string(), "a:1");
     assert_eq!(reset.consent, Consent::DryRun);
-    let Job::Delete(delete) = good("delete a* b/c --yes") else {
+    let GroupsJob::Delete(delete) = good("delete a* b/c --yes") else {
         panic!("delete")
     };
     assert!(delete.patterns[0].is_glob() && !delete.patterns[1].is_glob());
     // Refused only if there is something to delete.
-    assert!(matches!(good("delete g --if-exists"), Job::Delete(d) if d.consent.is_none()));
-    let Job::Commit(commit) = good("commit g a:0=5 a:1=0") else {
+    assert!(matches!(good("delete g --if-exists"), GroupsJob::Delete(d) if d.consent.is_none()));
+    let GroupsJob::Commit(commit) = good("commit g a:0=5 a:1=0") else {
         panic!("commit")
     };
     let offsets: Vec<_> = commit
@@ -72,41 +81,48 @@ fn what_is_asked_for() {
 #[test]
 fn what_else_is_asked_for() {
     use crate::cli::groups::job::{RecordOutput, Threshold};
-    assert!(matches!(good("reset g --export --topic a"), Job::Export(e) if !e.topics.is_empty()));
+    assert!(
+        matches!(good("reset g --export --topic a"), GroupsJob::Export(e) if !e.topics.is_empty())
+    );
     let file = Move::File("x.csv".into());
-    assert!(matches!(good("reset g --from-file x.csv --yes"), Job::Reset(r) if r.to == file));
+    assert!(matches!(good("reset g --from-file x.csv --yes"), GroupsJob::Reset(r) if r.to == file));
     let other = Move::Group("h".to_owned());
-    assert!(matches!(good("reset g --to-group h --dry-run"), Job::Reset(r) if r.to == other));
-    let Job::Alter(alter) = good("alter g -c offsets.retention.minutes=5 --dry-run --format tsv")
+    assert!(matches!(good("reset g --to-group h --dry-run"), GroupsJob::Reset(r) if r.to == other));
+    let GroupsJob::Alter(alter) =
+        good("alter g -c offsets.retention.minutes=5 --dry-run --format tsv")
     else {
         panic!("alter")
     };
     assert_eq!(alter.set["offsets.retention.minutes"], "5");
     assert!(alter.dry_run && alter.unset.is_empty());
-    let Job::Alter(alter) = good("alter g --unset offsets.retention.minutes") else {
+    let GroupsJob::Alter(alter) = good("alter g --unset offsets.retention.minutes") else {
         panic!("alter")
     };
     assert_eq!(alter.unset, ["offsets.retention.minutes"]);
-    assert!(matches!(good("undo g --yes"), Job::Undo(u) if u.consent == Some(Consent::Given)));
-    assert!(matches!(good("clone g h"), Job::Clone(c) if c.consent.is_none()));
-    assert!(matches!(good("clone g h --yes"), Job::Clone(c) if c.consent == Some(Consent::Given)));
-    let Job::Peek(peek) = good("peek g -B 0 -A 3 -J --topic a:1") else {
+    assert!(
+        matches!(good("undo g --yes"), GroupsJob::Undo(u) if u.consent == Some(Consent::Given))
+    );
+    assert!(matches!(good("clone g h"), GroupsJob::Clone(c) if c.consent.is_none()));
+    assert!(
+        matches!(good("clone g h --yes"), GroupsJob::Clone(c) if c.consent == Some(Consent::Given))
+    );
+    let GroupsJob::Peek(peek) = good("peek g -B 0 -A 3 -J --topic a:1") else {
         panic!("peek")
     };
     assert_eq!((peek.before, peek.after), (0, 3));
     assert!(matches!(peek.records, RecordOutput::Rendered(_)));
-    let Job::Check(check) = good("check --warn 5 --critical 1m") else {
+    let GroupsJob::Check(check) = good("check --warn 5 --critical 1m") else {
         panic!("check")
     };
     assert_eq!(check.warn, Some(Threshold::Records(5)));
     let minute = std::time::Duration::from_secs(60);
     assert_eq!(check.critical, Some(Threshold::Age(minute)));
-    assert!(matches!(good("watch"), Job::Watch(w) if w.group.is_none()));
-    let Job::Wait(wait) = good("wait g") else {
+    assert!(matches!(good("watch"), GroupsJob::Watch(w) if w.group.is_none()));
+    let GroupsJob::Wait(wait) = good("wait g") else {
         panic!("wait")
     };
     assert_eq!((wait.lag, wait.timeout, wait.topics.len()), (0, None, 0));
-    let Job::Wait(wait) = good("wait g --lag 5 --timeout 1m --topic a:1 --topic b*") else {
+    let GroupsJob::Wait(wait) = good("wait g --lag 5 --timeout 1m --topic a:1 --topic b*") else {
         panic!("wait")
     };
     assert_eq!((wait.lag, wait.timeout), (5, Some(minute)));

@@ -1,9 +1,9 @@
 //! The command line of `mq-groups wait`.
 
-use super::job::{Job, Wait};
+use super::job::{GroupsJob, Wait};
 use crate::cli::lang::{parse_count, parse_duration};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 
@@ -47,11 +47,11 @@ Examples:
 
 impl WaitArgs {
     /// Makes the job.
-    pub fn job(self) -> Result<Job> {
+    pub fn job(self) -> Result<GroupsJob> {
         stores::group_dir(&self.group)?;
-        let one = |text: &String| Selection::parse(&[text]);
+        let one = |text: &String| TopicSelection::parse(&[text]);
         let timeout = self.timeout.as_deref().map(parse_duration).transpose();
-        Ok(Job::Wait(Wait {
+        Ok(GroupsJob::Wait(Wait {
             group: self.group,
             lag: self.lag,
             topics: self.topic.iter().map(one).collect::<Result<_>>()?,

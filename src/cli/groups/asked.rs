@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cli::consent::Consent;
-use crate::cli::output::{Column, Listing, OutputOptions};
-use crate::cli::selection::Selection;
+use crate::cli::output::{Column, OutputOptions, RowPrinter};
+use crate::cli::selection::TopicSelection;
 use crate::cli::{Env, Outcome};
 use crate::client::StoreDir;
 use crate::client::groups::{self, OffsetChange};
@@ -53,7 +53,7 @@ impl Asked<'_> {
 }
 
 /// ` of orders:0, app-*`, for messages; empty if nothing was named.
-pub(crate) fn of_topics(topics: &Selection) -> String {
+pub(crate) fn of_topics(topics: &TopicSelection) -> String {
     if topics.is_empty() {
         String::new()
     } else {
@@ -94,7 +94,7 @@ pub(crate) fn print(
     output: OutputOptions,
     env: &Env,
 ) -> Result<()> {
-    let mut rows = Listing::stdout(env, &PLAN, output);
+    let mut rows = RowPrinter::stdout(env, &PLAN, output);
     for change in changes {
         rows.row(vec![
             group.into(),

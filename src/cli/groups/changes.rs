@@ -4,7 +4,7 @@ use super::asked::{Asked, topics_of};
 use super::job::{Clone, DeleteOffsets, History, Undo};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Cell, Column, Listing, OutputFormat};
+use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter};
 use crate::cli::selection::scopes;
 use crate::cli::{Env, Outcome};
 use crate::client::groups::{self, Line, LineKind, OffsetChange};
@@ -112,7 +112,7 @@ pub fn history(job: History, env: &mut Env) -> Result<Outcome> {
     for note in notes {
         env.warn(&note);
     }
-    let mut rows = Listing::stdout(env, &HISTORY, job.output);
+    let mut rows = RowPrinter::stdout(env, &HISTORY, job.output);
     for line in lines {
         let begin = || {
             vec![

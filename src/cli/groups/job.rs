@@ -9,13 +9,13 @@ use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
-use crate::cli::selection::Selection;
-use crate::client::offset_spec::Point;
+use crate::cli::selection::TopicSelection;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.
 #[derive(Debug)]
-pub enum Job {
+pub enum GroupsJob {
     /// `list`
     List(List),
     /// `describe`
@@ -74,7 +74,7 @@ pub struct Describe {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Move {
     /// Those of a point; never `stored`.
-    To(Point),
+    To(UnresolvedOffset),
     /// The committed offsets, moved back or forward by so many records.
     By(i64),
     /// Those of an exported file; `-`: standard input.
@@ -91,7 +91,7 @@ pub struct Reset {
     /// Where to move the offsets.
     pub to: Move,
     /// Only these topics and partitions; empty: all.
-    pub topics: Selection,
+    pub topics: TopicSelection,
     /// Whether the reset is done.
     pub consent: Consent,
     /// How rows are printed.
@@ -134,7 +134,7 @@ pub struct Export {
     /// The group, by exact name.
     pub group: String,
     /// Only these topics and partitions; empty: all.
-    pub topics: Selection,
+    pub topics: TopicSelection,
 }
 
 /// `mq-groups delete-offsets`.
@@ -143,7 +143,7 @@ pub struct DeleteOffsets {
     /// The group, by exact name.
     pub group: String,
     /// The topics and partitions.
-    pub topics: Selection,
+    pub topics: TopicSelection,
     /// Whether the deletion is done.
     pub consent: Consent,
     /// How rows are printed.
@@ -216,7 +216,7 @@ pub struct Peek {
     /// How many records after it are shown.
     pub after: u64,
     /// Only these topics and partitions; empty: all.
-    pub topics: Selection,
+    pub topics: TopicSelection,
     /// How records are printed.
     pub records: RecordOutput,
 }
@@ -298,7 +298,7 @@ pub struct Wait {
     /// The largest lag at which the wait ends.
     pub lag: u64,
     /// The topics and partitions that count, one argument each; empty: all.
-    pub topics: Vec<Selection>,
+    pub topics: Vec<TopicSelection>,
     /// Whether to wait for a missing store, group or topic.
     pub wait: bool,
     /// The time limit, from the start; `None`: none.

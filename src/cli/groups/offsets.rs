@@ -7,10 +7,10 @@ use super::asked::{Asked, of_topics, print, warned};
 use super::csv;
 use super::job::{Commit, Export, Move, Reset};
 use crate::cli::common::TIMEOUT;
-use crate::cli::selection::{Chosen, Selection};
+use crate::cli::selection::{Chosen, TopicSelection};
 use crate::cli::{Env, Outcome};
 use crate::client::groups::{self, CommitEntry, OffsetsState};
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::{StoreDir, open_reader, resolve_within, topics};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::types::{Offset, TopicPartition, Uuid};
@@ -22,7 +22,7 @@ pub fn reset(job: Reset, env: &mut Env) -> Result<Outcome> {
         Move::File(path) => Some(csv::read(path)?),
         _ => None,
     };
-    if let Move::To(Point::Plus(n)) = job.to {
+    if let Move::To(UnresolvedOffset::Plus(n)) = job.to {
         env.note(&format!(
             "+{n} counts from the log start; --by {n} moves forward"
         ));
@@ -127,7 +127,7 @@ pub(super) fn plan(
     Ok(plan)
 }
 
-fn scoped(mut rows: Vec<CommitEntry>, topics: &Selection) -> Vec<CommitEntry> {
+fn scoped(mut rows: Vec<CommitEntry>, topics: &TopicSelection) -> Vec<CommitEntry> {
     rows.retain(|row| topics.has_partition(&row.tp));
     rows
 }

@@ -6,7 +6,7 @@ use super::asked::{of_topics, warned};
 use super::job::{Peek, RecordOutput, Skip};
 use crate::cli::common::TIMEOUT;
 use crate::cli::lang::OutputRecord;
-use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::groups::{self, CommitEntry, Committed, OffsetCheck};
 use crate::client::{BatchInfo, StoreDir, for_each_around, open_reader, topics};
@@ -255,7 +255,7 @@ fn rows(
     output: OutputOptions,
     rows: Vec<Vec<Cell>>,
 ) -> Result<()> {
-    let mut listing = Listing::stdout(env, columns, output);
+    let mut listing = RowPrinter::stdout(env, columns, output);
     for row in rows {
         listing.row(row)?;
     }

@@ -1,11 +1,11 @@
 //! Runs `mq-groups`.
 
 use super::asked::warned;
-use super::job::{DELETING, Delete, Job};
+use super::job::{DELETING, Delete, GroupsJob};
 use super::{alter, changes, check, offsets, peek, show, wait, watch};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Column, Listing};
+use crate::cli::output::{Column, RowPrinter};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::groups;
 use crate::error::{Error, Kind, Result};
@@ -17,28 +17,28 @@ const PLAN: [Column; 2] = [Column::text("group"), Column::text("change")];
 ///
 /// # Errors
 /// The run ended with this error.
-pub fn run(job: Job, env: &mut Env) -> Result<Outcome> {
+pub fn run(job: GroupsJob, env: &mut Env) -> Result<Outcome> {
     // The watch has to restore the terminal first.
-    if !matches!(job, Job::Watch(_)) {
+    if !matches!(job, GroupsJob::Watch(_)) {
         env.signals().end_by_first(true);
     }
     match job {
-        Job::List(job) => show::list(job, env),
-        Job::Describe(job) => show::describe(job, env),
-        Job::Alter(job) => alter::alter(job, env),
-        Job::Reset(job) => offsets::reset(job, env),
-        Job::Export(job) => offsets::export(&job, env),
-        Job::Delete(job) => delete(job, env),
-        Job::DeleteOffsets(job) => changes::delete_offsets(job, env),
-        Job::Undo(job) => changes::undo(job, env),
-        Job::Clone(job) => changes::clone(job, env),
-        Job::History(job) => changes::history(job, env),
-        Job::Commit(job) => offsets::commit(job, env),
-        Job::Peek(job) => peek::peek(job, env),
-        Job::Skip(job) => peek::skip(job, env),
-        Job::Check(job) => check::check(&job, env),
-        Job::Watch(job) => watch::watch(job, env),
-        Job::Wait(job) => wait::wait(job, env),
+        GroupsJob::List(job) => show::list(job, env),
+        GroupsJob::Describe(job) => show::describe(job, env),
+        GroupsJob::Alter(job) => alter::alter(job, env),
+        GroupsJob::Reset(job) => offsets::reset(job, env),
+        GroupsJob::Export(job) => offsets::export(&job, env),
+        GroupsJob::Delete(job) => delete(job, env),
+        GroupsJob::DeleteOffsets(job) => changes::delete_offsets(job, env),
+        GroupsJob::Undo(job) => changes::undo(job, env),
+        GroupsJob::Clone(job) => changes::clone(job, env),
+        GroupsJob::History(job) => changes::history(job, env),
+        GroupsJob::Commit(job) => offsets::commit(job, env),
+        GroupsJob::Peek(job) => peek::peek(job, env),
+        GroupsJob::Skip(job) => peek::skip(job, env),
+        GroupsJob::Check(job) => check::check(&job, env),
+        GroupsJob::Watch(job) => watch::watch(job, env),
+        GroupsJob::Wait(job) => wait::wait(job, env),
     }
 }
 
@@ -79,7 +79,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
         }
     }
     if job.consent.is_some_and(Consent::is_dry_run) {
-        let mut rows = Listing::stdout(env, &PLAN, job.output);
+        let mut rows = RowPrinter::stdout(env, &PLAN, job.output);
         for name in free {
             rows.row(vec![name.as_str().into(), "delete".into()])?;
         }
@@ -102,7 +102,7 @@ fn delete(job: Delete, env: &mut Env) -> Result<Outcome> {
     )? {
         return Ok(failures.outcome());
     }
-    let mut rows = Listing::stdout(env, &PLAN, job.output);
+    let mut rows = RowPrinter::stdout(env, &PLAN, job.output);
     for name in free {
         let deleted = warned(env, |notes| {
             groups::delete(&store, name, false, TIMEOUT, notes)

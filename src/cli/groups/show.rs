@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::job::{Describe, List};
-use crate::cli::output::{Cell, Column, Listing, OutputFormat, json_line};
+use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter, json_line};
 use crate::cli::pattern::NamePattern;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::StoreDir;
@@ -56,7 +56,7 @@ struct MemberOf<'a> {
 pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
     let store = env.open_store()?;
     let mut failures = Failures::default();
-    let mut rows = Listing::stdout(env, &GROUPS, job.output);
+    let mut rows = RowPrinter::stdout(env, &GROUPS, job.output);
     for name in groups::list(&store)? {
         match groups::summarize(&store, &name) {
             Ok(seen) => {
@@ -136,7 +136,7 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
     if job.output.format == OutputFormat::Table {
         env.stdout().print(configs(&seen).as_bytes())?;
     }
-    let mut rows = Listing::stdout(
+    let mut rows = RowPrinter::stdout(
         env,
         if job.members {
             &MEMBERS[..]

@@ -19,7 +19,7 @@ use super::lag::{Lag, NAMED_MAX, Unread, is_moving, partition, partitions};
 use super::lag_changes::{Changes, LagChanges};
 use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
-use crate::cli::output::{Listing, OutputFormat, json_line};
+use crate::cli::output::{OutputFormat, RowPrinter, json_line};
 use crate::cli::{Env, Outcome, presence};
 use crate::client::StoreDir;
 use crate::client::groups::{self, GroupDescription};
@@ -44,7 +44,7 @@ const STORE_PERIOD: Duration = Duration::from_millis(100);
 /// Waits until the group has caught up.
 pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
     let started = env.monotonic();
-    let mut reported = EndKnownBy::default();
+    let mut reported = WaitNotes::default();
     let store = open_store(&job, started, &mut reported, env)?;
     let path = env.store_path()?;
     let mut changes: Option<LagChanges> = None;
@@ -125,7 +125,7 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
 fn open_store(
     job: &Wait,
     started: Duration,
-    reported: &mut EndKnownBy,
+    reported: &mut WaitNotes,
     env: &mut Env,
 ) -> Result<Arc<StoreDir>> {
     loop {
@@ -154,7 +154,7 @@ fn await_absent(
     absent: &Error,
     job: &Wait,
     left: Option<Duration>,
-    reported: &mut EndKnownBy,
+    reported: &mut WaitNotes,
     env: &mut Env,
 ) -> Result<()> {
     let ends = |kind, text| {
@@ -234,7 +234,7 @@ fn observe(mut seen: GroupDescription, job: &Wait) -> Result<GroupDescription> {
 
 /// The notices that were given already: each is given once.
 #[derive(Debug, Default)]
-struct EndKnownBy {
+struct WaitNotes {
     notes: BTreeSet<String>,
     /// Since when a partition's lag is unknown; `None`: this was reported.
     unknown: BTreeMap<TopicPartition, Option<Duration>>,
@@ -242,7 +242,7 @@ struct EndKnownBy {
     alone: bool,
 }
 
-impl EndKnownBy {
+impl WaitNotes {
     fn once(&mut self, note: &str, env: &Env) {
         if self.notes.insert(note.to_owned()) {
             env.note(note);
@@ -294,7 +294,7 @@ fn print(seen: &GroupDescription, job: &Wait, env: &Env) -> Result<()> {
         json_line(seen, &mut out)?;
         return env.stdout().print(&out);
     }
-    let mut rows = Listing::stdout(env, &OFFSETS, job.output);
+    let mut rows = RowPrinter::stdout(env, &OFFSETS, job.output);
     for row in offsets(seen) {
         rows.row(row)?;
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::job::Watch;
 use super::screen::{KeyCommand, Screen};
 use super::show::{OFFSETS, offsets};
-use crate::cli::output::{Cell, Column, Listing, OutputFormat, OutputOptions};
+use crate::cli::output::{Cell, Column, OutputFormat, OutputOptions, RowPrinter};
 use crate::cli::{Env, Outcome, presence, stdout};
 use crate::client::groups::{self, GroupDescription};
 use crate::client::{StoreDir, stores};
@@ -184,7 +184,7 @@ fn observe(store: &Arc<StoreDir>, job: &Watch) -> Result<Vec<GroupDescription>> 
 }
 
 fn block(seen: &[GroupDescription], output: OutputOptions, env: &Env) -> Result<Vec<u8>> {
-    let mut rows = Listing::memory(env, &OFFSETS, output, None);
+    let mut rows = RowPrinter::memory(env, &OFFSETS, output, None);
     for group in seen {
         for row in offsets(group) {
             rows.row(row)?;
@@ -201,7 +201,7 @@ fn drawn(
     width: u16,
     env: &Env,
 ) -> Result<Vec<u8>> {
-    let mut rows = Listing::memory(env, &DRAWN, output, Some(width));
+    let mut rows = RowPrinter::memory(env, &DRAWN, output, Some(width));
     for group in seen {
         let begin = || -> Vec<Cell> { vec![group.group.clone().into(), group.state.into()] };
         if group.offsets.is_empty() && group.members.as_ref().is_none_or(|all| !all.is_empty()) {

@@ -104,7 +104,7 @@ fn said_once(pieces: &[Piece]) -> Result<()> {
             Piece::Partition(_) | Piece::HeaderCount(_) | Piece::Time(_) | Piece::Headers(_) => {
                 true
             }
-            Piece::Length(_) | Piece::Literal(_) | Piece::EndKnownBy(..) => false,
+            Piece::Length(_) | Piece::Literal(_) | Piece::ConsumerField(..) => false,
         };
         let name = name(piece);
         names_one |= name.starts_with("%h[");
@@ -136,7 +136,7 @@ fn name(piece: &Piece) -> String {
         Piece::Length(length) if length.measures.of == BytesOf::Key => "%K".to_owned(),
         Piece::Length(_) => "%V".to_owned(),
         Piece::Partition(_) => "%p".to_owned(),
-        Piece::EndKnownBy(reported, _) => reported.field().to_owned(),
+        Piece::ConsumerField(reported, _) => reported.field().to_owned(),
         Piece::HeaderCount(_) => "%H".to_owned(),
         Piece::Time(_) => "%d".to_owned(),
         Piece::Headers(_) => "%h{ }".to_owned(),
@@ -157,7 +157,7 @@ fn alphabet(piece: &Piece) -> Option<&'static [u8]> {
             TextFormat::Plain | TextFormat::Json | TextFormat::Escape => None,
         },
         Piece::Length(length) => of_number(&length.number),
-        Piece::Partition(number) | Piece::EndKnownBy(_, number) | Piece::HeaderCount(number) => {
+        Piece::Partition(number) | Piece::ConsumerField(_, number) | Piece::HeaderCount(number) => {
             of_number(number)
         }
         Piece::Time(TimeFormat::Ms(number)) => of_number(number),

@@ -5,7 +5,7 @@ use super::escape::shown;
 use super::partitions::{parse_partition, plain_number};
 use super::time::{Now, parse_time};
 use super::usage;
-use crate::client::offset_spec::{Point, PointRange, Selection};
+use crate::client::offset_spec::{ReadRanges, UnresolvedOffset, UnresolvedRange};
 use crate::error::Result;
 
 const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (before end) or @TIME";
@@ -13,17 +13,17 @@ const RANGES: &str = "a range is A:B, A: or :B, of points: start, end, stored, N
                       0=10:20,3=-5: gives partitions their own; @A:@+5m ends so long after A";
 
 /// The named points.
-pub const NAMED_POINTS: [(&str, Point); 3] = [
-    ("start", Point::Start),
-    ("end", Point::End),
-    ("stored", Point::Stored),
+pub const NAMED_POINTS: [(&str, UnresolvedOffset); 3] = [
+    ("start", UnresolvedOffset::Start),
+    ("end", UnresolvedOffset::End),
+    ("stored", UnresolvedOffset::Stored),
 ];
 
 /// Parses `start` `end` `stored` `N` `+N` `-N` `@TIME`.
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed.
-pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
+pub fn parse_point(text: &str, now: &Now) -> Result<UnresolvedOffset> {
     let refuse = || {
         let cure = match text {
             "earliest" | "beginning" | "oldest" | "smallest" | "first" => "that is start here",
@@ -50,10 +50,12 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
         return Ok(*point);
     }
     Ok(match text.split_at_checked(1) {
-        Some(("@", time)) if !time.starts_with('+') => Point::Time(parse_time(time, now)?),
-        Some(("+", digits)) => Point::Plus(number(digits)?),
-        Some(("-", digits)) => Point::Minus(number(digits)?),
-        _ => Point::At(number(text)?),
+        Some(("@", time)) if !time.starts_with('+') => {
+            UnresolvedOffset::Time(parse_time(time, now)?)
+        }
+        Some(("+", digits)) => UnresolvedOffset::Plus(number(digits)?),
+        Some(("-", digits)) => UnresolvedOffset::Minus(number(digits)?),
+        _ => UnresolvedOffset::At(number(text)?),
     })
 }
 
@@ -62,7 +64,7 @@ pub fn parse_point(text: &str, now: &Now) -> Result<Point> {
 ///
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed.
-pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
+pub fn parse_range(text: &str, now: &Now) -> Result<UnresolvedRange> {
     let (from, to) = match colon(text) {
         Some(at) => (&text[..at], &text[at + 1..]),
         None => (text, ""),
@@ -100,13 +102,13 @@ pub fn parse_range(text: &str, now: &Now) -> Result<PointRange> {
         Some(after) => Some(relative_end(text, from, from_point, after)?),
         None => point(to)?,
     };
-    let range = PointRange {
+    let range = UnresolvedRange {
         from: from_point,
         to,
     };
     let backwards = match (range.from, range.to) {
-        (Some(Point::At(from)), Some(Point::At(to))) => from > to,
-        (Some(Point::Time(from)), Some(Point::Time(to))) => from > to,
+        (Some(UnresolvedOffset::At(from)), Some(UnresolvedOffset::At(to))) => from > to,
+        (Some(UnresolvedOffset::Time(from)), Some(UnresolvedOffset::Time(to))) => from > to,
         _ => false,
     };
     if backwards {
@@ -157,8 +159,13 @@ fn in_our_units(text: &str) -> Option<String> {
 }
 
 /// The end that is `after` the time at which the range begins.
-fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> Result<Point> {
-    let Some(Point::Time(begins)) = begins else {
+fn relative_end(
+    text: &str,
+    from: &str,
+    begins: Option<UnresolvedOffset>,
+    after: &str,
+) -> Result<UnresolvedOffset> {
+    let Some(UnresolvedOffset::Time(begins)) = begins else {
         let what = match from {
             "" => "it begins at none".to_owned(),
             from => format!("'{}' is none", shown(from)),
@@ -174,7 +181,7 @@ fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> R
     };
     let after = parse_duration(after).map_err(|e| e.at(format!("in '{}'", shown(text))))?;
     let end = begins.checked_add(after.as_millis() as i64);
-    end.map(Point::Time).ok_or_else(|| {
+    end.map(UnresolvedOffset::Time).ok_or_else(|| {
         let what = format!("'{}' ends later than any time", shown(text));
         usage(what, "name an earlier end")
     })
@@ -185,9 +192,9 @@ fn relative_end(text: &str, from: &str, begins: Option<Point>, after: &str) -> R
 /// # Errors
 /// [`Kind::Usage`](crate::error::Kind::Usage), with everything that is allowed; also for a
 /// partition that is named twice.
-pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
+pub fn parse_selection(text: &str, now: &Now) -> Result<ReadRanges> {
     if !text.contains(['=', ',']) {
-        return parse_range(text, now).map(Selection::All);
+        return parse_range(text, now).map(ReadRanges::All);
     }
     let mut each = Vec::new();
     for part in text.split(',') {
@@ -211,7 +218,7 @@ pub fn parse_selection(text: &str, now: &Now) -> Result<Selection> {
             "give each partition one range: 0=10:20,3=-5:",
         ));
     }
-    Ok(Selection::Each(each))
+    Ok(ReadRanges::Each(each))
 }
 
 /// The position of the colon between A and B. A colon before a digit belongs to a time: after a
@@ -226,7 +233,7 @@ fn colon(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use Point::{At, End, Minus, Plus, Start, Stored, Time};
+    use UnresolvedOffset::{At, End, Minus, Plus, Start, Stored, Time};
     use jiff::tz::TimeZone;
     use proptest::prelude::*;
 
@@ -243,8 +250,11 @@ mod tests {
         }
     }
 
-    fn range(from: impl Into<Option<Point>>, to: impl Into<Option<Point>>) -> PointRange {
-        PointRange {
+    fn range(
+        from: impl Into<Option<UnresolvedOffset>>,
+        to: impl Into<Option<UnresolvedOffset>>,
+    ) -> UnresolvedRange {
+        UnresolvedRange {
             from: from.into(),
             to: to.into(),
         }
@@ -308,7 +318,7 @@ mod tests {
             assert_eq!(parse_range(text, &now()).expect(text), want, "{text}");
             assert_eq!(
                 parse_selection(text, &now()).expect(text),
-                Selection::All(want),
+                ReadRanges::All(want),
                 "{text}"
             );
         }
@@ -408,7 +418,7 @@ mod tests {
         );
         assert_eq!(
             parse_selection("1=@10:00:@+1m", &now()).expect("selection"),
-            Selection::Each(vec![(1, range(Time(T), Time(T + 60_000)))])
+            ReadRanges::Each(vec![(1, range(Time(T), Time(T + 60_000)))])
         );
     }
 
@@ -416,11 +426,11 @@ mod tests {
     fn each_partition() {
         assert_eq!(
             parse_selection("3=-5:,0=10:20", &now()).expect("selection"),
-            Selection::Each(vec![(0, range(At(10), At(20))), (3, range(Minus(5), None))])
+            ReadRanges::Each(vec![(0, range(At(10), At(20))), (3, range(Minus(5), None))])
         );
         assert_eq!(
             parse_selection("7=@10:00:@11:30", &now()).expect("selection"),
-            Selection::Each(vec![(7, range(Time(T), Time(T + 5_400_000)))])
+            ReadRanges::Each(vec![(7, range(Time(T), Time(T + 5_400_000)))])
         );
         for text in [
             "0=", "=1", "0=1,", "0=1,2", "1,2", "0=1,0=2", "-1=0", "0=1=2", "x=1", "0-2=1",

@@ -148,7 +148,7 @@ fn actions(pieces: &[Piece], top: bool, outside: Option<&Mark>) -> Result<Vec<Ac
             Piece::Partition(format) => {
                 Action::Number { of: NumberOf::Partition(*format), end: number("%p", *format)? }
             }
-            Piece::EndKnownBy(reported, format) => {
+            Piece::ConsumerField(reported, format) => {
                 Action::Number { of: NumberOf::Nothing(*format), end: number(reported.field(), *format)? }
             }
             Piece::HeaderCount(format) => {

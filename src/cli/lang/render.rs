@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::envelope::write_envelope;
 use super::output_record::{HeaderList, OutputRecord};
-use super::template::{BytesField, BytesOf, EndKnownBy, Format, LengthField, Piece, Template};
+use super::template::{BytesField, BytesOf, ConsumerField, Format, LengthField, Piece, Template};
 use super::terminal::TerminalEscaper;
 use super::text::TextFormat;
 use crate::client::BatchInfo;
@@ -156,12 +156,12 @@ impl Renderer {
                 Piece::Bytes(field) => self.bytes(field, record, scope, out),
                 Piece::Length(length) => write_length(length, record, scope, out)?,
                 Piece::Partition(number) => number.write(i64::from(record.partition), out)?,
-                Piece::EndKnownBy(reported, number) => {
+                Piece::ConsumerField(reported, number) => {
                     let reported = match reported {
-                        EndKnownBy::Offset => record.offset,
-                        EndKnownBy::Count => record.count as i64,
-                        EndKnownBy::LogStart => record.edges.log_start,
-                        EndKnownBy::HighWatermark => record.edges.high_watermark,
+                        ConsumerField::Offset => record.offset,
+                        ConsumerField::Count => record.count as i64,
+                        ConsumerField::LogStart => record.edges.log_start,
+                        ConsumerField::HighWatermark => record.edges.high_watermark,
                     };
                     number.write(reported, out)?;
                 }

@@ -80,7 +80,7 @@ pub(super) enum Piece {
     Bytes(BytesField),
     Length(LengthField),
     Partition(NumberFormat),
-    EndKnownBy(EndKnownBy, NumberFormat),
+    ConsumerField(ConsumerField, NumberFormat),
     HeaderCount(NumberFormat),
     Time(TimeFormat),
     /// A block for each header, in which key and value are the header's.
@@ -89,7 +89,7 @@ pub(super) enum Piece {
 
 /// A number that a producer cannot set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EndKnownBy {
+pub(super) enum ConsumerField {
     Offset,
     /// How many records this run printed before it.
     Count,
@@ -97,14 +97,14 @@ pub(super) enum EndKnownBy {
     HighWatermark,
 }
 
-impl EndKnownBy {
+impl ConsumerField {
     /// Its name in a template.
     pub(super) fn field(self) -> &'static str {
         match self {
-            EndKnownBy::Offset => "%o",
-            EndKnownBy::Count => "%i",
-            EndKnownBy::LogStart => "%w",
-            EndKnownBy::HighWatermark => "%W",
+            ConsumerField::Offset => "%o",
+            ConsumerField::Count => "%i",
+            ConsumerField::LogStart => "%w",
+            ConsumerField::HighWatermark => "%W",
         }
     }
 }
@@ -180,7 +180,7 @@ impl Template {
         self.any(&|piece| {
             matches!(
                 piece,
-                Piece::EndKnownBy(EndKnownBy::LogStart | EndKnownBy::HighWatermark, _)
+                Piece::ConsumerField(ConsumerField::LogStart | ConsumerField::HighWatermark, _)
             )
         })
     }
@@ -321,10 +321,10 @@ impl<'t> Compiler<'t> {
             'K' => self.length(BytesOf::Key)?,
             'V' | 'S' => self.length(BytesOf::Value)?,
             'p' => Piece::Partition(self.number()?),
-            'o' => Piece::EndKnownBy(EndKnownBy::Offset, self.number()?),
-            'i' => Piece::EndKnownBy(EndKnownBy::Count, self.number()?),
-            'w' => Piece::EndKnownBy(EndKnownBy::LogStart, self.number()?),
-            'W' => Piece::EndKnownBy(EndKnownBy::HighWatermark, self.number()?),
+            'o' => Piece::ConsumerField(ConsumerField::Offset, self.number()?),
+            'i' => Piece::ConsumerField(ConsumerField::Count, self.number()?),
+            'w' => Piece::ConsumerField(ConsumerField::LogStart, self.number()?),
+            'W' => Piece::ConsumerField(ConsumerField::HighWatermark, self.number()?),
             'H' => Piece::HeaderCount(self.number()?),
             'd' | 'T' => Piece::Time(self.time()?),
             'h' if in_headers => {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 const TABLE_ROWS: usize = 1000;
 
 /// Prints rows as they come: tsv and JSON at once, a table once it is complete (or long).
-pub struct Listing<W: Write> {
+pub struct RowPrinter<W: Write> {
     out: W,
     columns: &'static [Column],
     options: OutputOptions,
@@ -38,7 +38,7 @@ pub fn listing_width(env: &Env) -> Option<u16> {
     Some(columns).filter(|columns| *columns > 0)
 }
 
-impl Listing<std::io::BufWriter<Stdout>> {
+impl RowPrinter<std::io::BufWriter<Stdout>> {
     /// Rows with these columns, for standard output.
     pub fn stdout(env: &Env, columns: &'static [Column], options: OutputOptions) -> Self {
         let style = TableStyle {
@@ -47,13 +47,13 @@ impl Listing<std::io::BufWriter<Stdout>> {
             zone: crate::cli::local_zone(),
         };
         let out = std::io::BufWriter::new(env.stdout());
-        let mut listing = Listing::new(out, columns, options, style);
+        let mut listing = RowPrinter::new(out, columns, options, style);
         listing.notifies_rest = true;
         listing
     }
 }
 
-impl Listing<Vec<u8>> {
+impl RowPrinter<Vec<u8>> {
     /// Rows with these columns, kept in memory; a table is at most `width` wide.
     pub fn memory(
         env: &Env,
@@ -66,7 +66,7 @@ impl Listing<Vec<u8>> {
             color: env.color(),
             zone: crate::cli::local_zone(),
         };
-        Listing::new(Vec::new(), columns, options, style)
+        RowPrinter::new(Vec::new(), columns, options, style)
     }
 
     /// The printed bytes.
@@ -76,14 +76,14 @@ impl Listing<Vec<u8>> {
     }
 }
 
-impl<W: Write> Listing<W> {
+impl<W: Write> RowPrinter<W> {
     pub(super) fn new(
         out: W,
         columns: &'static [Column],
         options: OutputOptions,
         style: TableStyle,
     ) -> Self {
-        Listing {
+        RowPrinter {
             out,
             columns,
             options,
@@ -215,7 +215,7 @@ mod tests {
             color: false,
             zone: jiff::tz::TimeZone::UTC,
         };
-        let mut listing = Listing::new(&mut out, &COLUMNS, options, style);
+        let mut listing = RowPrinter::new(&mut out, &COLUMNS, options, style);
         for row in rows {
             listing.row(row.clone()).expect("row");
         }

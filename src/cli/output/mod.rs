@@ -16,5 +16,5 @@ mod tsv;
 pub use cell::{Cell, Column, Show};
 pub use format::{OutputArgs, OutputFormat, OutputOptions};
 pub use json::json_line;
-pub use listing::{Listing, listing_width};
+pub use listing::{RowPrinter, listing_width};
 pub use table::time as local_time;

@@ -1,6 +1,6 @@
 //! Where a run stopped, and why.
 
-use super::lines::Place;
+use super::lines::InputLine;
 use crate::error::Error;
 
 /// A topic whose delivery failed.
@@ -8,7 +8,7 @@ use crate::error::Error;
 pub(crate) struct Failed {
     pub(crate) error: Error,
     /// Where the first record that is not acknowledged begins.
-    pub(crate) first: Option<Place>,
+    pub(crate) first: Option<InputLine>,
     /// Its topic, for messages.
     pub(crate) topic: String,
 }

@@ -26,7 +26,7 @@ enum Reader {
 
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ready {
+pub enum InputWait {
     /// A read will not block.
     Input,
     /// Timeout, or a signal.
@@ -87,9 +87,9 @@ impl Input {
         &self,
         max_wait: Option<Duration>,
         wake: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Ready> {
+    ) -> io::Result<InputWait> {
         if self.plain_file {
-            return Ok(Ready::Input);
+            return Ok(InputWait::Input);
         }
         let fd = match &self.file {
             Reader::Stdin(stdin) => stdin.as_fd(),
@@ -105,11 +105,15 @@ impl Input {
         });
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(Ready::Nothing),
+            Err(rustix::io::Errno::INTR) => return Ok(InputWait::Nothing),
             Err(e) => return Err(e.into()),
         }
         let ready = fds.first().is_some_and(|fd| !fd.revents().is_empty());
-        Ok(if ready { Ready::Input } else { Ready::Nothing })
+        Ok(if ready {
+            InputWait::Input
+        } else {
+            InputWait::Nothing
+        })
     }
 
     /// Reads what is available; 0: the end.

@@ -81,7 +81,7 @@ pub struct Added {
 
 /// The options of one run.
 #[derive(Debug)]
-pub struct Job {
+pub struct ProduceJob {
     /// The topic; `None`: each record names its own.
     pub topic: Option<TopicName>,
     /// The inputs, in order.
@@ -113,7 +113,7 @@ pub struct Job {
 ///
 /// # Errors
 /// [`Kind::UnknownTopic`]; [`Kind::Usage`] if a file name was given in place of the topic.
-pub fn check_missing(store: &StoreDir, job: &Job, name: &TopicName) -> Result<()> {
+pub fn check_missing(store: &StoreDir, job: &ProduceJob, name: &TopicName) -> Result<()> {
     if job.create == AutoCreate::Never {
         return Err(topics::unknown(store, name));
     }

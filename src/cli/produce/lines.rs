@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 /// Where a record begins. Places are ordered as in the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct InputLine {
     /// The number of the source, from 0.
     pub source: usize,
     /// Its line, from 1.
@@ -15,12 +15,12 @@ pub struct Place {
 /// each share an entry.
 #[derive(Debug, Default)]
 pub struct Lines {
-    runs: VecDeque<(u64, Place)>,
+    runs: VecDeque<(u64, InputLine)>,
 }
 
 impl Lines {
     /// Notes where the record of that number begins.
-    pub fn begins(&mut self, sequence: u64, place: Place) {
+    pub fn begins(&mut self, sequence: u64, place: InputLine) {
         let expected = self
             .runs
             .back()
@@ -38,15 +38,15 @@ impl Lines {
     }
 
     /// Where the record of that number began; `None` if it was never noted.
-    pub fn of(&self, sequence: u64) -> Option<Place> {
+    pub fn of(&self, sequence: u64) -> Option<InputLine> {
         let runs = self.runs.iter().rev();
         let mut before = runs.filter(|(first, _)| *first <= sequence);
         before.next().map(|run| place_of(run, sequence))
     }
 }
 
-fn place_of((first, place): &(u64, Place), sequence: u64) -> Place {
-    Place {
+fn place_of((first, place): &(u64, InputLine), sequence: u64) -> InputLine {
+    InputLine {
         line: place.line + (sequence - first),
         ..*place
     }

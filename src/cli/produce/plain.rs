@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::input::Input;
-use super::lines::Place;
+use super::lines::InputLine;
 use super::run::{Awaited, READ_BYTES, Run};
 use crate::cli::lang::InputFormat;
 use crate::client::ProducerRecord;
@@ -113,7 +113,7 @@ impl Run<'_> {
         let source = self.source;
         let open = self.topics.current()?;
         open.lines
-            .begins(open.producer.sent(), Place { source, line });
+            .begins(open.producer.sent(), InputLine { source, line });
         Ok(())
     }
 

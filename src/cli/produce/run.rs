@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::echo::Echoes;
 use super::failed::Failed;
-use super::input::{Input, Ready};
-use super::job::{Echo, Job, Source, check_missing};
-use super::lines::Place;
+use super::input::{Input, InputWait};
+use super::job::{Echo, ProduceJob, Source, check_missing};
+use super::lines::InputLine;
 use super::observer::Waits;
 use super::topics::OpenTopics;
 use crate::cli::lang::InputFormat;
@@ -30,7 +30,7 @@ const ECHO_TIMEOUT: Duration = Duration::from_millis(2);
 /// # Errors
 /// The run ended with this error, which gives the number of acknowledged records and the first line
 /// that is not acknowledged.
-pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
+pub fn run(mut job: ProduceJob, env: &mut Env) -> Result<Outcome> {
     let store = env.open_or_note_new_store()?;
     let is_there = match &job.topic {
         Some(topic) => topics::read_if_there(&store, topic)?.is_some(),
@@ -67,7 +67,7 @@ pub fn run(mut job: Job, env: &mut Env) -> Result<Outcome> {
 
 pub(super) struct Run<'e> {
     pub(super) env: &'e mut Env,
-    pub(super) job: Job,
+    pub(super) job: ProduceJob,
     pub(super) store: Arc<StoreDir>,
     pub(super) topics: OpenTopics,
     /// Topics that this run created, if they get the partitions that records name.
@@ -146,15 +146,15 @@ impl Run<'_> {
     }
 
     /// Where the next record begins.
-    pub(super) fn here(&self) -> Place {
-        Place {
+    pub(super) fn here(&self) -> InputLine {
+        InputLine {
             source: self.source,
             line: self.line,
         }
     }
 
     /// A place in the input, for messages.
-    pub(super) fn place(&self, place: Place) -> String {
+    pub(super) fn place(&self, place: InputLine) -> String {
         let source = self.job.sources.get(place.source).map(Source::name);
         let source = source.unwrap_or_default();
         if self.is_whole() {
@@ -180,7 +180,7 @@ impl Run<'_> {
             if self.env.stopping() {
                 return Ok(Awaited::Stop);
             }
-            if input.wait(Some(Duration::ZERO), None).map_err(error)? == Ready::Input {
+            if input.wait(Some(Duration::ZERO), None).map_err(error)? == InputWait::Input {
                 return Ok(Awaited::Input);
             }
             let left = match idle {
@@ -199,7 +199,7 @@ impl Run<'_> {
             if input
                 .wait(Some(timeout), self.env.wake_fd())
                 .map_err(error)?
-                == Ready::Input
+                == InputWait::Input
             {
                 return Ok(Awaited::Input);
             }

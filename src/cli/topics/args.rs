@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use super::args_create::{CreateArgs, create};
 use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, partition_count};
 use super::job::{
-    Alter, DELETING, Delete, Describe, Dump, DumpWhat, Job, List, Offsets, Only, Verify,
+    Alter, DELETING, Delete, Describe, Dump, DumpWhat, List, Offsets, Only, TopicsJob, Verify,
 };
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, shown};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::Selection;
+use crate::cli::selection::TopicSelection;
 use crate::cli::tool::Tool;
 use crate::cli::{Env, Outcome};
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::topics::TopicConfigs;
 use crate::error::{Result, shell_word};
 
@@ -278,31 +278,31 @@ impl Tool for Args {
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.
-    fn job(self, now: &Now, can_ask: bool) -> Result<Job> {
+    fn job(self, now: &Now, can_ask: bool) -> Result<TopicsJob> {
         match self.command {
-            Command::Create(args) => create(args).map(Job::Create),
-            Command::List(args) => Ok(Job::List(List {
-                wanted: Selection::parse_topics(&args.patterns)?,
+            Command::Create(args) => create(args).map(TopicsJob::Create),
+            Command::List(args) => Ok(TopicsJob::List(List {
+                wanted: TopicSelection::parse_topics(&args.patterns)?,
                 sizes: args.sizes,
                 output: args.output.try_into()?,
             })),
-            Command::Describe(args) => Ok(Job::Describe(Describe {
-                wanted: Selection::parse(&args.topics)?,
+            Command::Describe(args) => Ok(TopicsJob::Describe(Describe {
+                wanted: TopicSelection::parse(&args.topics)?,
                 only: Only {
                     under_replicated: args.under_replicated,
                     offline: args.offline,
                 },
                 output: args.output.try_into()?,
             })),
-            Command::Alter(args) => alter(args).map(Job::Alter),
-            Command::Delete(args) => delete(args, can_ask).map(Job::Delete),
-            Command::Offsets(args) => Ok(Job::Offsets(Offsets {
-                wanted: Selection::parse(&args.topics)?,
+            Command::Alter(args) => alter(args).map(TopicsJob::Alter),
+            Command::Delete(args) => delete(args, can_ask).map(TopicsJob::Delete),
+            Command::Offsets(args) => Ok(TopicsJob::Offsets(Offsets {
+                wanted: TopicSelection::parse(&args.topics)?,
                 at: args.at.map(|at| point(&at, now)).transpose()?,
                 output: args.output.try_into()?,
             })),
-            Command::Dump(args) => dump(args).map(Job::Dump),
-            Command::Verify(args) => verify(args, can_ask).map(Job::Verify),
+            Command::Dump(args) => dump(args).map(TopicsJob::Dump),
+            Command::Verify(args) => verify(args, can_ask).map(TopicsJob::Verify),
         }
     }
 }
@@ -310,7 +310,7 @@ impl Args {
 fn alter(args: AlterArgs) -> Result<Alter> {
     let set = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
     Ok(Alter {
-        wanted: Selection::parse_topics(&args.topics)?,
+        wanted: TopicSelection::parse_topics(&args.topics)?,
         unset: unset_keys(args.unset, &set, TopicConfigs::check_name)?,
         set,
         partitions: args
@@ -325,7 +325,7 @@ fn alter(args: AlterArgs) -> Result<Alter> {
 
 fn delete(args: DeleteArgs, can_ask: bool) -> Result<Delete> {
     Ok(Delete {
-        wanted: Selection::parse_topics(&args.patterns)?,
+        wanted: TopicSelection::parse_topics(&args.patterns)?,
         if_exists: args.if_exists,
         output: args.output.try_into()?,
         consent: args.consent.settle(can_ask, DELETING).ok(),
@@ -345,7 +345,7 @@ fn dump(args: DumpArgs) -> Result<Dump> {
                     ),
                 ));
             }
-            DumpWhat::Topics(Selection::parse(&args.topics)?)
+            DumpWhat::Topics(TopicSelection::parse(&args.topics)?)
         }
     };
     let output = args.output.try_into()?;
@@ -360,7 +360,7 @@ fn is_file(text: &str) -> bool {
 }
 
 fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
-    let wanted = Selection::parse(&args.topics)?;
+    let wanted = TopicSelection::parse(&args.topics)?;
     let output = args.output.try_into()?;
     let repair = match args.repair {
         None => None,
@@ -380,9 +380,9 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
     })
 }
 
-fn point(text: &str, now: &Now) -> Result<Point> {
+fn point(text: &str, now: &Now) -> Result<UnresolvedOffset> {
     match parse_point(text, now)? {
-        Point::Stored => Err(usage(
+        UnresolvedOffset::Stored => Err(usage(
             "'stored' is a group's committed offset, and a topic has none",
             "use start, end, N, +N, -N or @TIME; see 'mq-groups describe' for groups",
         )),

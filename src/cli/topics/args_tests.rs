@@ -6,7 +6,7 @@ use crate::cli::output::OutputFormat;
 use crate::error::Error;
 use crate::types::TopicName;
 
-fn job(line: &str, can_ask: bool) -> Result<Job> {
+fn job(line: &str, can_ask: bool) -> Result<TopicsJob> {
     let now = Now {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
@@ -23,7 +23,7 @@ fn job(line: &str, can_ask: bool) -> Result<Job> {
     }
 }
 
-fn good(line: &str) -> Job {
+fn good(line: &str) -> TopicsJob {
     job(line, false).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
@@ -33,7 +33,7 @@ fn reported(e: &Error) -> String {
 
 #[test]
 fn create() {
-    let Job::Create(create) =
+    let TopicsJob::Create(create) =
         good("create a b a -p 6 -c flush.messages=never -c segment.ms=5 --if-not-exists --dry-run")
     else {
         panic!("create")
@@ -54,17 +54,20 @@ fn create() {
         create.configs.get("segment.ms").map(String::as_str),
         Some("5")
     );
-    let Job::Create(create) = good("create a --assign 2:0,0:1 -p 2 -r 2") else {
+    let TopicsJob::Create(create) = good("create a --assign 2:0,0:1 -p 2 -r 2") else {
         panic!("create")
     };
     assert_eq!(create.assignment, Some(vec![vec![2, 0], vec![0, 1]]));
     // The other topic's configs may complete these: they are checked together later.
-    assert!(matches!(good("create b --like a -c flush.ms=5"), Job::Create(c) if c.like.is_some()));
+    assert!(
+        matches!(good("create b --like a -c flush.ms=5"), TopicsJob::Create(c) if c.like.is_some())
+    );
 }
 
 #[test]
 fn alter() {
-    let Job::Alter(alter) = good("alter a -c segment.ms=5 --unset flush.ms --partitions 3") else {
+    let TopicsJob::Alter(alter) = good("alter a -c segment.ms=5 --unset flush.ms --partitions 3")
+    else {
         panic!("alter")
     };
     assert_eq!(
@@ -84,12 +87,12 @@ fn delete_asks_or_is_reported() {
         // Refused only if there is something to delete.
         ("delete a", false, None),
     ] {
-        let Ok(Job::Delete(delete)) = job(line, can_ask) else {
+        let Ok(TopicsJob::Delete(delete)) = job(line, can_ask) else {
             panic!("{line}")
         };
         assert_eq!(delete.consent, consent, "{line}");
     }
-    let Job::Delete(delete) = good("delete a* b --yes --if-exists") else {
+    let TopicsJob::Delete(delete) = good("delete a* b --yes --if-exists") else {
         panic!("delete")
     };
     assert_eq!(delete.wanted.to_string(), "a*, b");
@@ -97,36 +100,36 @@ fn delete_asks_or_is_reported() {
 
 #[test]
 fn the_others() {
-    assert!(matches!(good("list"), Job::List(l) if l.wanted.is_empty() && !l.sizes));
-    let Job::List(list) = good("list a* --sizes --format tsv --header") else {
+    assert!(matches!(good("list"), TopicsJob::List(l) if l.wanted.is_empty() && !l.sizes));
+    let TopicsJob::List(list) = good("list a* --sizes --format tsv --header") else {
         panic!("list")
     };
     assert!(list.sizes && list.output.header && list.output.format == OutputFormat::Tsv);
-    assert!(matches!(good("describe"), Job::Describe(d) if d.wanted.is_empty()));
+    assert!(matches!(good("describe"), TopicsJob::Describe(d) if d.wanted.is_empty()));
     for (line, at) in [
         ("offsets a", None),
-        ("offsets a --at -10", Some(Point::Minus(10))),
-        ("offsets a --at=+3", Some(Point::Plus(3))),
+        ("offsets a --at -10", Some(UnresolvedOffset::Minus(10))),
+        ("offsets a --at=+3", Some(UnresolvedOffset::Plus(3))),
         (
             "offsets a --at @2026-01-01",
-            Some(Point::Time(1_767_225_600_000)),
+            Some(UnresolvedOffset::Time(1_767_225_600_000)),
         ),
     ] {
         assert!(
-            matches!(good(line), Job::Offsets(o) if o.at == at),
+            matches!(good(line), TopicsJob::Offsets(o) if o.at == at),
             "{line}"
         );
     }
-    let Job::Dump(dump) = good("dump a:3 b*") else {
+    let TopicsJob::Dump(dump) = good("dump a:3 b*") else {
         panic!("dump")
     };
     assert!(matches!(dump.what, DumpWhat::Topics(t) if t.to_string() == "a:3, b*"));
-    let Job::Dump(dump) = good("dump --file x.log") else {
+    let TopicsJob::Dump(dump) = good("dump --file x.log") else {
         panic!("dump")
     };
     assert!(matches!(dump.what, DumpWhat::File(f) if f.as_os_str() == "x.log"));
-    assert!(matches!(good("verify --deep"), Job::Verify(v) if v.deep && v.repair.is_none()));
-    let Job::Verify(verify) = good("verify a --repair truncate --yes") else {
+    assert!(matches!(good("verify --deep"), TopicsJob::Verify(v) if v.deep && v.repair.is_none()));
+    let TopicsJob::Verify(verify) = good("verify a --repair truncate --yes") else {
         panic!("verify")
     };
     assert_eq!(verify.repair, Some(Consent::Given));

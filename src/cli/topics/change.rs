@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::job::{Alter, Create, DELETING, Delete};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Cell, Column, Listing, OutputOptions};
+use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::{self, PartitionMeta, TopicConfigs, TopicMeta, unknown_broker};
 use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
@@ -20,7 +20,7 @@ const PLAN: [Column; 3] = [
 ];
 
 fn print_plan(plan: Vec<[String; 3]>, output: OutputOptions, env: &Env) -> Result<()> {
-    let mut rows = Listing::stdout(env, &PLAN, output);
+    let mut rows = RowPrinter::stdout(env, &PLAN, output);
     for [topic, change, detail] in plan {
         rows.row(vec![
             Cell::Text(topic),

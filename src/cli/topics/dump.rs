@@ -4,8 +4,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::job::{Dump as Job, DumpWhat};
-use crate::cli::output::{Cell, Column, Listing, OutputFormat};
+use super::job::{Dump, DumpWhat};
+use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter};
 use crate::cli::selection::Chosen;
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
@@ -41,10 +41,10 @@ const COLUMNS: [Column; 14] = [
 ];
 
 /// Prints the batches.
-pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
-    let mut dump = Dump {
+pub fn dump(job: Dump, env: &mut Env) -> Result<Outcome> {
+    let mut dump = DumpOutput {
         stdout: env.stdout(),
-        rows: Listing::stdout(env, &COLUMNS, job.output),
+        rows: RowPrinter::stdout(env, &COLUMNS, job.output),
         is_table: job.output.format == OutputFormat::Table,
         broken: None,
     };
@@ -91,14 +91,14 @@ pub fn dump(job: Job, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-struct Dump {
+struct DumpOutput {
     stdout: Stdout,
-    rows: Listing<BufWriter<Stdout>>,
+    rows: RowPrinter<BufWriter<Stdout>>,
     is_table: bool,
     broken: Option<Error>,
 }
 
-impl Dump {
+impl DumpOutput {
     /// The selected partitions of one topic.
     fn topic(&mut self, store: &Arc<StoreDir>, chosen: &Chosen) -> Result<()> {
         let topic = TopicHandle::open(store, &chosen.topic)?;

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::cli::selection::Selection;
-use crate::client::offset_spec::Point;
+use crate::cli::selection::TopicSelection;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// One run of `mq-topics`.
 #[derive(Debug)]
-pub enum Job {
+pub enum TopicsJob {
     /// `create`
     Create(Create),
     /// `list`
@@ -58,7 +58,7 @@ pub struct Create {
 #[derive(Debug)]
 pub struct List {
     /// The topics; empty: all.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// Whether offsets and bytes are counted.
     pub sizes: bool,
     /// How rows are printed.
@@ -69,7 +69,7 @@ pub struct List {
 #[derive(Debug)]
 pub struct Describe {
     /// The topics and partitions; empty: all.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// Which of these partitions are shown.
     pub only: Only,
     /// How rows are printed.
@@ -90,7 +90,7 @@ pub struct Only {
 #[derive(Debug)]
 pub struct Alter {
     /// The topics, without partitions.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// Configs to set; their names were checked.
     pub set: BTreeMap<String, String>,
     /// Configs to reset to their defaults; none of them is in `set`.
@@ -110,7 +110,7 @@ pub const DELETING: &str = "deleting topics";
 #[derive(Debug)]
 pub struct Delete {
     /// The topics, without partitions.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// Whether a missing topic counts as success.
     pub if_exists: bool,
     /// Whether the deletion is done; `None`: refused if there is something to delete, since consent
@@ -124,9 +124,9 @@ pub struct Delete {
 #[derive(Debug)]
 pub struct Offsets {
     /// The topics and partitions.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// The point; never `stored`. `None`: log start and high watermark.
-    pub at: Option<Point>,
+    pub at: Option<UnresolvedOffset>,
     /// How rows are printed.
     pub output: OutputOptions,
 }
@@ -144,7 +144,7 @@ pub struct Dump {
 #[derive(Debug)]
 pub enum DumpWhat {
     /// Logs of partitions in the store.
-    Topics(Selection),
+    Topics(TopicSelection),
     /// A segment file, at any path.
     File(PathBuf),
 }
@@ -153,7 +153,7 @@ pub enum DumpWhat {
 #[derive(Debug)]
 pub struct Verify {
     /// The topics and partitions; empty: all.
-    pub wanted: Selection,
+    pub wanted: TopicSelection,
     /// Whether every checksum and record is checked, not only the structure.
     pub deep: bool,
     /// `--repair truncate`: whether damaged logs are cut.

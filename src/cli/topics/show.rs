@@ -8,11 +8,11 @@ use super::job::{Describe, List, Offsets, Only};
 use crate::cli::common::TIMEOUT;
 use crate::cli::lang::shown;
 use crate::cli::output::{
-    Cell, Column, Listing, OutputFormat, OutputOptions, json_line, listing_width,
+    Cell, Column, OutputFormat, OutputOptions, RowPrinter, json_line, listing_width,
 };
 use crate::cli::selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::stores::UnixGroup;
 use crate::client::topics::{self, TopicHandle};
 use crate::client::{
@@ -77,7 +77,7 @@ pub fn list(job: List, env: &mut Env) -> Result<Outcome> {
         failures.notify(env, &topics::unknown(&store, &TopicName::new(text)?));
     }
     let columns: &'static [Column] = if job.sizes { &LIST_SIZES } else { &LIST };
-    let mut rows = Listing::stdout(env, columns, job.output);
+    let mut rows = RowPrinter::stdout(env, columns, job.output);
     for name in names.iter().filter(|name| job.wanted.has(name)) {
         let row = if job.sizes {
             sized_row(&admin, name)
@@ -219,7 +219,7 @@ fn describe_chosen(admin: &Admin, chosen: &Chosen) -> Result<TopicDescription> {
 }
 
 fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
-    let mut rows = Listing::stdout(env, &PARTITIONS, output);
+    let mut rows = RowPrinter::stdout(env, &PARTITIONS, output);
     for topic in topics {
         for p in &topic.partitions {
             rows.row(vec![
@@ -295,7 +295,7 @@ pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     let (chosen, unmatched) = job.wanted.resolve(|| topics::list(&store))?;
     failures.notify_all(env, &unmatched);
     let columns: &'static [Column] = if job.at.is_some() { &OFFSETS } else { &EDGES };
-    let mut rows = Listing::stdout(env, columns, job.output);
+    let mut rows = RowPrinter::stdout(env, columns, job.output);
     for chosen in &chosen {
         let topic = TopicHandle::open(&store, &chosen.topic);
         let partitions = match topic.and_then(|topic| chosen.partitions_of(topic.meta())) {
@@ -317,7 +317,11 @@ pub fn offsets(job: Offsets, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-fn offsets_row(store: &Arc<StoreDir>, tp: &TopicPartition, at: Option<Point>) -> Result<Vec<Cell>> {
+fn offsets_row(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    at: Option<UnresolvedOffset>,
+) -> Result<Vec<Cell>> {
     let reader = open_reader(store, tp)?;
     let page = reader.page()?;
     let mut row: Vec<Cell> = vec![tp.topic.as_str().into(), tp.partition.into()];

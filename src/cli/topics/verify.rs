@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::job::Verify;
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
-use crate::cli::output::{Cell, Column, Listing, OutputFormat};
+use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter};
 use crate::cli::stdout::Stdout;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::Stray;
@@ -58,7 +58,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
     let mut unseen = Vec::new();
     // Brokers whose log directory cannot be used, and how many replicas each has there.
     let mut unusable: BTreeMap<BrokerId, (Error, usize)> = BTreeMap::new();
-    let mut rows = Listing::stdout(env, &COLUMNS, job.output);
+    let mut rows = RowPrinter::stdout(env, &COLUMNS, job.output);
     // The rows come after the repair and show its result. Only a person who is asked sees a table of
     // the damage first, and one of the result afterwards.
     let is_read_first =
@@ -163,7 +163,7 @@ pub fn verify(job: Verify, env: &mut Env) -> Result<Outcome> {
             enter_strays(&mut rows, &strays)?;
             rows.finish()?;
         } else if is_read_first && !repaired.is_empty() {
-            let mut rows = Listing::stdout(env, &COLUMNS, job.output);
+            let mut rows = RowPrinter::stdout(env, &COLUMNS, job.output);
             for one in &repaired {
                 enter(&mut rows, one.before, Some(one))?;
             }
@@ -194,7 +194,7 @@ struct Repaired<'a> {
 }
 
 fn enter(
-    rows: &mut Listing<BufWriter<Stdout>>,
+    rows: &mut RowPrinter<BufWriter<Stdout>>,
     verified: &Verified,
     repaired: Option<&Repaired>,
 ) -> Result<()> {
@@ -258,11 +258,11 @@ fn cure_of(stray: &Stray) -> String {
     )
 }
 
-fn enter_strays(rows: &mut Listing<BufWriter<Stdout>>, strays: &[Stray]) -> Result<()> {
+fn enter_strays(rows: &mut RowPrinter<BufWriter<Stdout>>, strays: &[Stray]) -> Result<()> {
     strays.iter().try_for_each(|stray| enter_stray(rows, stray))
 }
 
-fn enter_stray(rows: &mut Listing<BufWriter<Stdout>>, stray: &Stray) -> Result<()> {
+fn enter_stray(rows: &mut RowPrinter<BufWriter<Stdout>>, stray: &Stray) -> Result<()> {
     rows.row(vec![
         stray.tp.topic.as_str().into(),
         stray.tp.partition.into(),

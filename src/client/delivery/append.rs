@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use super::shared::{
-    Job, KEEP_BYTES_MAX, Shared, Threads, UNREADABLE, hand_to_sync, is_sync_due, perhaps_stored,
+    DeliveryState, KEEP_BYTES_MAX, PendingBatch, Threads, UNREADABLE, hand_to_sync, is_sync_due,
+    perhaps_stored,
 };
 use super::split::halves;
 use crate::client::ledger::Ticket;
@@ -19,18 +20,18 @@ use crate::record::BatchBuilder;
 use crate::types::{Compression, PartitionId, TimestampType, TopicPartition};
 
 /// What the append of one batch needs.
-pub(super) struct Appender<'a> {
-    pub shared: &'a Arc<Shared>,
+pub(super) struct BatchAppender<'a> {
+    pub shared: &'a Arc<DeliveryState>,
     pub appending: &'a mut Appending,
     pub threads: &'a mut Threads,
     pub give_back: &'a Sender<BatchBuilder>,
 }
 
-impl Appender<'_> {
+impl BatchAppender<'_> {
     pub fn append(
         &mut self,
         writers: &mut BTreeMap<PartitionId, PartitionWriter>,
-        mut job: Job,
+        mut job: PendingBatch,
     ) -> Result<()> {
         let (shared, partition) = (self.shared, job.ticket.partition());
         let writer = match writers.entry(partition) {
@@ -152,7 +153,7 @@ fn waits_for_sync(writer: &mut PartitionWriter) -> bool {
         || writer.configs().every_message()
 }
 
-fn open_writer(shared: &Shared, partition: PartitionId) -> Result<PartitionWriter> {
+fn open_writer(shared: &DeliveryState, partition: PartitionId) -> Result<PartitionWriter> {
     let tp = TopicPartition::new(shared.topic.clone(), partition);
     let has_failed = || shared.has_failed();
     opening::open_writer(&shared.store, &tp, shared.lock_timeout, &has_failed)

@@ -19,22 +19,28 @@ use crate::types::{Compression, PartitionId, TopicName, TopicPartition};
 
 /// A batch to append.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct PendingBatch {
     pub builder: BatchBuilder,
     pub ticket: Ticket,
 }
 
 /// The source of the appending thread's batches.
-pub(crate) trait Jobs: Send + 'static {
+pub(crate) trait PendingBatches: Send + 'static {
     /// The next batch; waits for one, up to `timeout` if that is given.
     ///
     /// # Errors
     /// `Timeout`: none came in that time. `Disconnected`: none will come.
-    fn next(&mut self, timeout: Option<Duration>) -> std::result::Result<Job, RecvTimeoutError>;
+    fn next(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<PendingBatch, RecvTimeoutError>;
 }
 
-impl Jobs for Receiver<Job> {
-    fn next(&mut self, timeout: Option<Duration>) -> std::result::Result<Job, RecvTimeoutError> {
+impl PendingBatches for Receiver<PendingBatch> {
+    fn next(
+        &mut self,
+        timeout: Option<Duration>,
+    ) -> std::result::Result<PendingBatch, RecvTimeoutError> {
         match timeout {
             Some(timeout) => self.recv_timeout(timeout),
             None => self.recv().map_err(RecvTimeoutError::from),
@@ -43,7 +49,7 @@ impl Jobs for Receiver<Job> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct DeliveryState {
     pub(crate) store: Arc<StoreDir>,
     pub(crate) topic: TopicName,
     pub(crate) lock_timeout: Duration,
@@ -56,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) replicated: Arc<Replicated>,
 }
 
-impl Shared {
+impl DeliveryState {
     pub(crate) fn has_failed(&self) -> bool {
         self.ledger.has_failed()
     }
@@ -179,7 +185,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn start_syncer(&mut self, shared: &Arc<Shared>) -> Result<()> {
+    pub(crate) fn start_syncer(&mut self, shared: &Arc<DeliveryState>) -> Result<()> {
         if self.syncer.is_none() {
             let for_thread = Arc::clone(shared);
             self.syncer = Some(spawn("sync", move || {
@@ -190,7 +196,7 @@ impl Threads {
         Ok(())
     }
 
-    pub(crate) fn start_waiter(&mut self, shared: &Arc<Shared>) -> Result<()> {
+    pub(crate) fn start_waiter(&mut self, shared: &Arc<DeliveryState>) -> Result<()> {
         if self.waiter.is_none() {
             let for_thread = Arc::clone(shared);
             self.waiter = Some(spawn("acks", move || {
@@ -206,7 +212,7 @@ impl Threads {
 
 /// Hands a batch to the sync thread, with its ticket if the sync is to acknowledge it.
 pub(crate) fn hand_to_sync(
-    shared: &Arc<Shared>,
+    shared: &Arc<DeliveryState>,
     threads: &mut Threads,
     appended: Appended,
     partition: PartitionId,
@@ -275,7 +281,7 @@ pub(crate) const TOPIC_TIMEOUT: Duration = Duration::from_secs(3);
 pub(crate) const TOPIC_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Fails the delivery if its thread panics: other threads wait for that thread's results.
-pub(crate) struct EndGuard(pub(crate) Arc<Shared>);
+pub(crate) struct EndGuard(pub(crate) Arc<DeliveryState>);
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
@@ -303,7 +309,7 @@ pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<Joi
 }
 
 /// The sync thread: one group commit for all that wait on a partition, then the next partition.
-pub(crate) fn sync_all(shared: &Arc<Shared>) {
+pub(crate) fn sync_all(shared: &Arc<DeliveryState>) {
     let queue = &shared.syncs;
     let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
     let mut failed = BTreeSet::new();
@@ -333,7 +339,7 @@ pub(crate) fn sync_all(shared: &Arc<Shared>) {
 
 /// Syncs a partition, and acknowledges the batches that wait for it.
 pub(crate) fn sync_one(
-    shared: &Arc<Shared>,
+    shared: &Arc<DeliveryState>,
     committers: &mut BTreeMap<PartitionId, Committer>,
     partition: PartitionId,
     waiting: &mut Waiting,
@@ -380,7 +386,10 @@ pub(crate) fn sync_one(
 /// The next partition that needs its sync; `None` once there is none left and no more appends come.
 /// A sync without a waiting caller also covers the appends of the next `flush.ms`, by the present
 /// topic file.
-pub(crate) fn next_to_sync(shared: &Shared, pace: &mut Pace) -> Option<(PartitionId, Waiting)> {
+pub(crate) fn next_to_sync(
+    shared: &DeliveryState,
+    pace: &mut Pace,
+) -> Option<(PartitionId, Waiting)> {
     let queue = &shared.syncs;
     let mut state = lock(&queue.state);
     loop {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::options::GroupOptions;
-use crate::client::offset_spec::{Point, PointRange};
+use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
 use crate::error::{Error, Kind, Result};
@@ -142,11 +142,19 @@ impl Ends {
                 Err(e) if e.is_of_one_partition() => continue,
                 Err(e) => return Err(e),
             };
-            let range = PointRange {
-                from: Some(Point::Start),
-                to: Some(Point::Time(time)),
+            let range = UnresolvedRange {
+                from: Some(UnresolvedOffset::Start),
+                to: Some(UnresolvedOffset::Time(time)),
             };
-            let resolved = resolve_range(&reader, &page, range, Point::Start, None, true, now_ms)?;
+            let resolved = resolve_range(
+                &reader,
+                &page,
+                range,
+                UnresolvedOffset::Start,
+                None,
+                true,
+                now_ms,
+            )?;
             if let Until::Offset(end) = resolved.until {
                 self.set(&tp, end);
                 found.push((tp, end));
@@ -173,14 +181,16 @@ fn end_of(
     let mut range = options.range;
     if let Some(committed) = &committed {
         // An offset beyond the log is an error, reported when the partition is read.
-        range.from = Some(Point::At(committed.offset.min(page.high_watermark)));
+        range.from = Some(UnresolvedOffset::At(
+            committed.offset.min(page.high_watermark),
+        ));
     }
     let stored = committed.map(|committed| committed.offset);
     Ok(resolve_range(
         &reader,
         &page,
         range,
-        Point::Start,
+        UnresolvedOffset::Start,
         stored,
         options.to_end,
         now_ms,

@@ -11,12 +11,12 @@ use crate::group::{MemberHeartbeat, Membership};
 
 /// A running heartbeat; dropping it stops it.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub struct HeartbeatThread {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Heartbeat {
+impl HeartbeatThread {
     /// Starts the heartbeat, often enough for that session timeout.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Heartbeat {
                 }
             })
             .map_err(|e| Error::io("start", "the heartbeat's thread", e))?;
-        Ok(Heartbeat {
+        Ok(HeartbeatThread {
             stop,
             thread: Some(thread),
         })
@@ -59,7 +59,7 @@ impl Heartbeat {
     }
 }
 
-impl Drop for Heartbeat {
+impl Drop for HeartbeatThread {
     fn drop(&mut self) {
         self.stop();
     }

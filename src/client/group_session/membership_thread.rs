@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use super::Began;
 use super::ends::Ends;
-use super::heartbeat::Heartbeat;
+use super::heartbeat::HeartbeatThread;
 use super::options::GroupOptions;
-use super::orders::{CommitWhen, Delivery, End, Generation, Order};
-use super::shared::{Seen, Shared, lock};
+use super::orders::{CommitWhen, End, Generation, Order, OutputProgress};
+use super::shared::{Seen, SessionState, lock};
 use super::watching::{Changed, Watching};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
@@ -75,11 +75,11 @@ pub(crate) struct MembershipThread {
     store: Arc<StoreDir>,
     options: GroupOptions,
     chooser: Chooser,
-    delivery: Arc<dyn Delivery>,
-    shared: Arc<Shared>,
+    delivery: Arc<dyn OutputProgress>,
+    shared: Arc<SessionState>,
     watching: Watching,
     member: Membership,
-    heartbeat: Heartbeat,
+    heartbeat: HeartbeatThread,
     ends: Option<Ends>,
     began: Began,
     /// Owned partitions that could not be opened: reported once, and counted as done.
@@ -168,8 +168,8 @@ impl MembershipThread {
     pub(crate) fn join(
         store: &Arc<StoreDir>,
         mut options: GroupOptions,
-        delivery: Arc<dyn Delivery>,
-        shared: Arc<Shared>,
+        delivery: Arc<dyn OutputProgress>,
+        shared: Arc<SessionState>,
         poked: UnixStream,
     ) -> Result<Self> {
         let chooser = Chooser::new(store, options.read_from.clone());
@@ -190,7 +190,7 @@ impl MembershipThread {
             shared.order(Order::Warn(note));
         }
         let watching = Watching::new(store, &**member.dir(), poked)?;
-        let heartbeat = Heartbeat::start(member.heartbeat(), options.session_timeout)?;
+        let heartbeat = HeartbeatThread::start(member.heartbeat(), options.session_timeout)?;
         let now = store.clock().monotonic();
         let broken = unfixed.iter().map(|(tp, _)| tp.clone()).collect();
         shared.order_all(unfixed.into_iter().map(|(_, e)| Order::Broken(e)));
@@ -448,7 +448,8 @@ impl MembershipThread {
         )));
         self.heartbeat.stop();
         self.member = enter(&self.store, &self.options, self.ends.as_ref(), &self.began)?;
-        self.heartbeat = Heartbeat::start(self.member.heartbeat(), self.options.session_timeout)?;
+        self.heartbeat =
+            HeartbeatThread::start(self.member.heartbeat(), self.options.session_timeout)?;
         self.joins = None;
         Ok(())
     }

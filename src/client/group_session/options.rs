@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::orders::CommitWhen;
 use super::starts::Began;
 use crate::client::ReadFrom;
-use crate::client::offset_spec::PointRange;
+use crate::client::offset_spec::UnresolvedRange;
 use crate::group::{Assignor, Subscription};
 
 /// How to read for a group.
@@ -26,7 +26,7 @@ pub struct GroupOptions {
     /// The interval of the commits.
     pub interval: Duration,
     /// Where to begin if no offset is committed, and where to end.
-    pub range: PointRange,
+    pub range: UnresolvedRange,
     /// Whether to end at the present ends.
     pub to_end: bool,
     /// What existed when the command began, for a command that waits before it joins; `None`: it

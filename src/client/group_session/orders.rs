@@ -23,7 +23,7 @@ pub type Generation = u64;
 pub enum Order {
     /// Read this partition.
     Assign {
-        /// Names this assignment in [`Delivery`] and [`GroupSession::stopped`](crate::client::GroupSession::stopped).
+        /// Names this assignment in [`OutputProgress`] and [`GroupSession::stopped`](crate::client::GroupSession::stopped).
         generation: Generation,
         /// The open reader.
         reader: Box<PartitionReader>,
@@ -75,7 +75,7 @@ pub struct Delivered {
 }
 
 /// Knows how much of the output was taken.
-pub trait Delivery: Send + Sync + std::fmt::Debug {
+pub trait OutputProgress: Send + Sync + std::fmt::Debug {
     /// What was delivered since the last call, the latest state of each assignment; it checks the
     /// output first.
     fn take(&self) -> Vec<Delivered>;

@@ -13,13 +13,13 @@ use crate::store::layout;
 use crate::types::Uuid;
 
 /// What the caller and the membership thread exchange.
-pub(crate) struct Shared {
+pub(crate) struct SessionState {
     pub(crate) orders: Mutex<VecDeque<Order>>,
     pub(crate) has_orders: AtomicBool,
     /// How often the caller checks for records by itself, microseconds, while the membership thread
     /// waits for a lock or the disk; 0: it waits for neither.
     pub(crate) busy_tick_us: AtomicU32,
-    pub(crate) reported: Mutex<EndKnownBy>,
+    pub(crate) reported: Mutex<CallerReports>,
     pub(crate) replied: Condvar,
     pub(crate) wake_caller: Box<dyn Fn() + Send + Sync>,
     pub(crate) poke: UnixStream,
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
 
 /// The caller's notices that the membership thread has not taken yet.
 #[derive(Debug, Default)]
-pub(crate) struct EndKnownBy {
+pub(crate) struct CallerReports {
     pub(crate) stopped: Vec<Generation>,
     pub(crate) broken: Vec<Generation>,
     pub(crate) idle: bool,
@@ -46,24 +46,24 @@ pub(crate) struct EndKnownBy {
     pub(crate) moving: Option<bool>,
     pub(crate) ended: Option<End>,
     pub(crate) interrupted: bool,
-    pub(crate) commits: Vec<Arc<Ticket>>,
+    pub(crate) commits: Vec<Arc<PendingCommit>>,
     /// The one assignment that the caller is at work on; it reads no other meanwhile.
     pub(crate) works_on: Option<Generation>,
 }
 
 /// A commit that a caller waits for, and its outcome: each call has its own.
 #[derive(Debug, Default)]
-pub(crate) struct Ticket(pub(crate) Mutex<Option<Result<()>>>);
+pub(crate) struct PendingCommit(pub(crate) Mutex<Option<Result<()>>>);
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for SessionState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").finish_non_exhaustive()
+        f.debug_struct("SessionState").finish_non_exhaustive()
     }
 }
 
-impl Shared {
+impl SessionState {
     /// Answers all callers that wait for a commit.
-    pub(crate) fn answer(&self, commits: Vec<Arc<Ticket>>, outcome: &Result<()>) {
+    pub(crate) fn answer(&self, commits: Vec<Arc<PendingCommit>>, outcome: &Result<()>) {
         // Under the lock: a thread that is about to wait either sees the outcome or is woken.
         let reported = lock(&self.reported);
         for ticket in commits {
@@ -73,7 +73,7 @@ impl Shared {
         self.replied.notify_all();
     }
 
-    pub(crate) fn take_commits(&self) -> Vec<Arc<Ticket>> {
+    pub(crate) fn take_commits(&self) -> Vec<Arc<PendingCommit>> {
         std::mem::take(&mut lock(&self.reported).commits)
     }
 

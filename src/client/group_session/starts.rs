@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::client::ReadFrom;
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
 use crate::error::{Error, Kind, Result};
@@ -41,11 +41,14 @@ impl Began {
         store: &Arc<StoreDir>,
         group: &str,
         subscription: &Subscription,
-        from: Option<Point>,
+        from: Option<UnresolvedOffset>,
         read_from: &ReadFrom,
     ) -> Result<Self> {
         let matcher = subscription.matcher()?;
-        let depends = matches!(from, Some(Point::End | Point::Minus(_)));
+        let depends = matches!(
+            from,
+            Some(UnresolvedOffset::End | UnresolvedOffset::Minus(_))
+        );
         let offsets = if depends {
             group::committed_offsets(store, group)?
         } else {
@@ -107,7 +110,7 @@ impl Began {
         chooser: &Chooser,
         tp: &TopicPartition,
         topic: TopicState,
-        from: Option<Point>,
+        from: Option<UnresolvedOffset>,
     ) -> Result<Entry> {
         if self.unreadable.contains(&tp.topic) {
             // It begins as of the time when it can be read.
@@ -124,7 +127,11 @@ impl Began {
 }
 
 /// A partition's start if no offset is committed for it; `None`: the log start.
-pub fn fresh_start(reader: &PartitionReader, topic_id: Uuid, from: Option<Point>) -> Result<Entry> {
+pub fn fresh_start(
+    reader: &PartitionReader,
+    topic_id: Uuid,
+    from: Option<UnresolvedOffset>,
+) -> Result<Entry> {
     let page = reader.page()?;
     let offset = match from {
         None => page.tail.log_start,
@@ -149,7 +156,7 @@ pub fn fresh_starts(
     began: &Began,
     name: &TopicName,
     topic: TopicState,
-    from: Option<Point>,
+    from: Option<UnresolvedOffset>,
 ) -> Result<(Vec<Entry>, Vec<(TopicPartition, Error)>)> {
     let (mut begun, mut unbegun) = (Vec::new(), Vec::new());
     for partition in 0..topic.partitions {

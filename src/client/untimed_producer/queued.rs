@@ -8,7 +8,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{BatchBuilder, Job, JobQueue, Ledger, Outbox, ProducerOptions, Slot, UntimedProducer};
+use super::{
+    BatchBuilder, BatchQueue, Ledger, Outbox, PendingBatch, ProducerOptions, Slot, UntimedProducer,
+};
 use crate::client::appender_waker::AppenderWaker;
 use crate::client::completion::{Completion, CompletionOf};
 use crate::error::{Error, Result};
@@ -53,7 +55,7 @@ impl UntimedProducer {
             clock: Arc::clone(store.clock()),
         };
         let (give_back, spare) = channel();
-        let outbox = Outbox::Queue(JobQueue {
+        let outbox = Outbox::Queue(BatchQueue {
             jobs: VecDeque::new(),
             has_new: false,
             of: Arc::new(of),
@@ -63,7 +65,7 @@ impl UntimedProducer {
     }
 
     /// Takes the batch that was handed on first.
-    pub(in crate::client) fn take_job(&mut self) -> Option<Job> {
+    pub(in crate::client) fn take_job(&mut self) -> Option<PendingBatch> {
         match &mut self.outbox {
             Outbox::Queue(queue) => queue.jobs.pop_front(),
             Outbox::Channel(_) => None,

@@ -1,6 +1,6 @@
 //! The topic file, read again.
 
-use super::{Slot, Target, UntimedProducer};
+use super::{ProducerTopic, Slot, UntimedProducer};
 use crate::client::ProducerRecord;
 use crate::error::{Error, Kind, Result};
 use crate::record::BatchBuilder;
@@ -44,7 +44,7 @@ impl UntimedProducer {
             let partitions = topic.meta().partitions.len();
             self.slots
                 .resize_with(partitions.max(self.slots.len()), Slot::default);
-            self.target = Target::new(topic, &self.options);
+            self.target = ProducerTopic::new(topic, &self.options);
         }
         Ok(())
     }

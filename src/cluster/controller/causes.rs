@@ -10,7 +10,7 @@ use super::assessment::Assessment;
 use super::context::{Context, MoveReason, take_out};
 use super::leadership_transfer::LeadershipTransfer;
 use super::partition::{Ask, Partition, View, WorkKind};
-use super::state::{ChangeKind, Election, Forced, PlannedMove};
+use super::state::{ChangeKind, Forced, LeaderElection, PlannedMove};
 use crate::timing::JOIN_WITHIN;
 use crate::types::BrokerId;
 
@@ -299,7 +299,7 @@ fn elect(
         return cx.schedule(p);
     };
     drop_from_isr.retain(|b| *b != to);
-    let election = Election {
+    let election = LeaderElection {
         to,
         uuid,
         drop_from_isr,

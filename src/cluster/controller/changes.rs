@@ -1,6 +1,6 @@
 //! Applies a change of one partition to its topic's metadata, if the change is still called for.
 
-use super::state::{Change, ChangeKind, Election};
+use super::state::{Change, ChangeKind, LeaderElection};
 use crate::partition::{Claim, Extents, begin_epoch};
 use crate::store::{PartitionMeta, Reassignment, Retired, TopicMeta};
 use crate::types::{BrokerId, TopicPartition, Uuid};
@@ -81,7 +81,7 @@ fn elect(
     extents: &dyn Extents,
     tp: &TopicPartition,
     partition: &mut PartitionMeta,
-    election: &Election,
+    election: &LeaderElection,
 ) -> bool {
     let to = election.to;
     if partition.uuid_of(to) != Some(election.uuid) {

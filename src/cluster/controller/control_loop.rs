@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::driver::{Changed, Controller, Raise};
-use super::election::{Change, Election};
+use super::election::{ControllerElection, RoleChange};
 use super::leadership_transfer::Planned;
 use super::role::Me;
 use super::state::BrokerLiveness;
@@ -57,7 +57,7 @@ impl ControlLoop {
     ///
     /// # Errors
     /// [`Kind::Io`] if the system gives no pipe, no watch or no thread.
-    pub fn start(store: &Arc<StoreDir>, me: Me, election: Election) -> Result<Self> {
+    pub fn start(store: &Arc<StoreDir>, me: Me, election: ControllerElection) -> Result<Self> {
         let (stopped, stop) = std::io::pipe().map_err(|e| Error::io("make", "a pipe", e))?;
         let (notify, notified) = mpsc::channel();
         let mut control = Control {
@@ -156,7 +156,7 @@ fn ended() -> Error {
 struct Control {
     store: Arc<StoreDir>,
     me: Me,
-    election: Election,
+    election: ControllerElection,
     controller: Controller,
     /// All brokers, as of the last probe.
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
@@ -247,13 +247,13 @@ impl Control {
                 self.trouble("the controller's role", Ok(()));
                 for change in changes {
                     let note = match change {
-                        Change::Elected(epoch) => {
+                        RoleChange::Elected(epoch) => {
                             // As at the start, for the daemons that are watched from now on.
                             self.settle.wake(self.now());
                             self.controller.take_office(epoch, self.me);
                             format!("elected controller in epoch {epoch}")
                         }
-                        Change::Superseded(by) => {
+                        RoleChange::Superseded(by) => {
                             self.controller.resign();
                             format!("no longer the controller: epoch {by} has begun")
                         }

@@ -19,8 +19,8 @@ use super::prober::Prober;
 use super::replica_snapshot::Disks;
 use super::role::Me;
 use super::state::{
-    AckedUpTo, BrokerLiveness, Change, Effects, Ended, Event, PlannedMove, ProbeRequest, Rules,
-    State,
+    AckedUpTo, BrokerLiveness, Change, ControllerEvent, Effects, Ended, PlannedMove, ProbeRequest,
+    Rules, State,
 };
 use super::step::step;
 use crate::cluster::notice::Notice;
@@ -197,24 +197,24 @@ impl Controller {
         };
         let (store, now) = (&self.store, self.store.clock().monotonic());
         let mut todo = Effects::default();
-        office.happen(Event::Brokers(brokers.clone()), now, &mut todo);
+        office.happen(ControllerEvent::Brokers(brokers.clone()), now, &mut todo);
         let ended = office.ended_moves(store, &self.raise, notify);
         let unread = office.unread.take_if(|due| *due <= now).is_some();
         let mut failed = None;
         if unread || changed.topics || !ended.is_empty() {
             failed = office.refresh(store, &mut todo, notify).err();
         }
-        office.happen(Event::Ended(ended), now, &mut todo);
+        office.happen(ControllerEvent::Ended(ended), now, &mut todo);
         if unread || changed.reports {
             match failure_reports::take(store) {
-                Ok(reported) => office.happen(Event::Reported(reported), now, &mut todo),
+                Ok(reported) => office.happen(ControllerEvent::Reported(reported), now, &mut todo),
                 Err(e) => failed = failed.or(Some(e)),
             }
         }
         if !office.prober.is_idle() {
             office.observed(store, &mut todo, notify);
         }
-        office.happen(Event::Tick, now, &mut todo);
+        office.happen(ControllerEvent::Tick, now, &mut todo);
         // Whatever failed, decided effects are carried out: the state waits for their end.
         failed = self.carry_out(todo, notify).or(failed);
         match failed {
@@ -247,7 +247,7 @@ impl Controller {
                 let moves = std::mem::take(&mut todo.moves);
                 let ended = office.start_moves(store, &self.mover, moves, notify);
                 let now = store.clock().monotonic();
-                office.happen(Event::Ended(ended), now, &mut todo);
+                office.happen(ControllerEvent::Ended(ended), now, &mut todo);
             } else if !todo.changes.is_empty() {
                 let changes = std::mem::take(&mut todo.changes);
                 let (holds, ended) =
@@ -258,7 +258,7 @@ impl Controller {
                 }
                 failed = office.refresh(store, &mut todo, notify).err().or(failed);
                 let now = store.clock().monotonic();
-                office.happen(Event::Ended(ended), now, &mut todo);
+                office.happen(ControllerEvent::Ended(ended), now, &mut todo);
             } else {
                 return failed;
             }
@@ -267,7 +267,7 @@ impl Controller {
 }
 
 impl Office {
-    fn happen(&mut self, event: Event, now: Duration, todo: &mut Effects) {
+    fn happen(&mut self, event: ControllerEvent, now: Duration, todo: &mut Effects) {
         let state = std::mem::take(&mut self.state);
         let (state, effects) = step(state, event, now);
         self.state = state;
@@ -303,7 +303,7 @@ impl Office {
 
     fn forget(&mut self, name: TopicName, now: Duration, todo: &mut Effects) {
         self.topics.remove(&name);
-        self.happen(Event::TopicGone(name), now, todo);
+        self.happen(ControllerEvent::TopicGone(name), now, todo);
     }
 
     fn refresh_topic(
@@ -329,7 +329,11 @@ impl Office {
         };
         let acked = AckedUpTo::of(&configs);
         self.topics.insert(name.clone(), Topic { file, acked });
-        self.happen(Event::Topic(Arc::unwrap_or_clone(meta), rules), now, todo);
+        self.happen(
+            ControllerEvent::Topic(Arc::unwrap_or_clone(meta), rules),
+            now,
+            todo,
+        );
         Ok(())
     }
 
@@ -352,7 +356,7 @@ impl Office {
         }
         self.notify_slow_disks(notify);
         let now = store.clock().monotonic();
-        self.happen(Event::Observed(round.observed), now, todo);
+        self.happen(ControllerEvent::Observed(round.observed), now, todo);
     }
 
     /// Reports, once, the disks on which no heartbeat can be observed.

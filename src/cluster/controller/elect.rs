@@ -16,7 +16,7 @@ use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::replica_snapshot::SnapshotReader;
 use super::state::{
-    AckedUpTo, Change, ChangeKind, Election, PageSnapshot, ProbeRequest, ProbeResult,
+    AckedUpTo, Change, ChangeKind, LeaderElection, PageSnapshot, ProbeRequest, ProbeResult,
     ReplicaSnapshot,
 };
 use crate::error::{Error, Kind, Result};
@@ -153,7 +153,7 @@ pub fn plan_unclean(
     let Some((_, broker, page)) = best else {
         return Err(nobody(tp, partition, to));
     };
-    let election = Election {
+    let election = LeaderElection {
         to: broker,
         uuid: page.uuid,
         drop_from_isr: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller_file::ControllerFile;
-use super::role::{Effect, Event, Me, Named, Role, View, step};
+use super::role::{ControllerRole, ElectionEffect, ElectionEvent, Me, Named, View, step};
 use crate::error::{Kind, Result};
 use crate::store::{
     self, FencedGuard, FencedLock, LivenessLock, LivenessWatch, LockView, Process, StoreDir,
@@ -13,7 +13,7 @@ use crate::types::BrokerId;
 
 /// A change of this daemon's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum RoleChange {
     /// It became the controller in that epoch.
     Elected(u64),
     /// Another daemon superseded it with that epoch.
@@ -22,10 +22,10 @@ pub enum Change {
 
 /// One daemon's part in elections.
 #[derive(Debug)]
-pub struct Election {
+pub struct ControllerElection {
     store: Arc<StoreDir>,
     me: Me,
-    role: Role,
+    role: ControllerRole,
     lock: Option<LivenessLock>,
     /// The lock as other processes hold it. It is probed before an attempt to take it: an attempt
     /// closes a file that may be written, and that wakes every process that waits for the lock.
@@ -35,13 +35,13 @@ pub struct Election {
     timeout: Duration,
 }
 
-impl Election {
+impl ControllerElection {
     /// For the daemon `me`, which holds its broker's lock.
     pub fn new(store: &Arc<StoreDir>, me: Me, timeout: Duration) -> Self {
-        Election {
+        ControllerElection {
             store: Arc::clone(store),
             me,
-            role: Role::Standby(None),
+            role: ControllerRole::Standby(None),
             lock: None,
             others: LivenessWatch::new(Arc::clone(store.root()), store::CONTROLLER_LOCK),
             named: None,
@@ -52,8 +52,8 @@ impl Election {
     /// The epoch in which this daemon is the controller, if it is.
     pub fn epoch(&self) -> Option<u64> {
         match self.role {
-            Role::Active(epoch) => Some(epoch),
-            Role::Standby(_) | Role::Stopped => None,
+            ControllerRole::Active(epoch) => Some(epoch),
+            ControllerRole::Standby(_) | ControllerRole::Stopped => None,
         }
     }
 
@@ -63,17 +63,17 @@ impl Election {
     }
 
     /// Probes, and carries out what follows.
-    pub fn tick(&mut self) -> Result<Vec<Change>> {
+    pub fn tick(&mut self) -> Result<Vec<RoleChange>> {
         let view = self.view()?;
-        self.happen(Event::Observed(view))
+        self.happen(ElectionEvent::Observed(view))
     }
 
     /// Resigns the role and releases the lock.
     pub fn stop(&mut self) -> Result<()> {
-        self.happen(Event::Stop).map(drop)
+        self.happen(ElectionEvent::Stop).map(drop)
     }
 
-    fn happen(&mut self, first: Event) -> Result<Vec<Change>> {
+    fn happen(&mut self, first: ElectionEvent) -> Result<Vec<RoleChange>> {
         let mut changes = Vec::new();
         let mut next = Some(first);
         while let Some(event) = next.take() {
@@ -82,7 +82,7 @@ impl Election {
             self.role = role;
             for effect in effects {
                 next = match effect {
-                    Effect::TakeLock => {
+                    ElectionEffect::TakeLock => {
                         if !self.others.is_held()? {
                             let root = self.store.root();
                             self.lock = LivenessLock::try_take(root, store::CONTROLLER_LOCK)?;
@@ -92,25 +92,25 @@ impl Election {
                                 let process = Process::current(&**self.store.clock());
                                 lock.write_holder(self.me.incarnation, process)?;
                                 let view = self.view()?;
-                                Some(Event::Observed(view))
+                                Some(ElectionEvent::Observed(view))
                             }
                             None => None,
                         }
                     }
-                    Effect::GiveLockBack => {
+                    ElectionEffect::GiveLockBack => {
                         self.lock = None;
                         None
                     }
-                    Effect::Claim(over) => Some(self.claim(over)?),
-                    Effect::Elected(epoch) => {
-                        changes.push(Change::Elected(epoch));
+                    ElectionEffect::Claim(over) => Some(self.claim(over)?),
+                    ElectionEffect::Elected(epoch) => {
+                        changes.push(RoleChange::Elected(epoch));
                         None
                     }
-                    Effect::Superseded(by) => {
-                        changes.push(Change::Superseded(by));
+                    ElectionEffect::Superseded(by) => {
+                        changes.push(RoleChange::Superseded(by));
                         None
                     }
-                    Effect::Resign(epoch) => {
+                    ElectionEffect::Resign(epoch) => {
                         self.resign(epoch)?;
                         None
                     }
@@ -173,15 +173,15 @@ impl Election {
         })
     }
 
-    fn claim(&self, over: Option<u64>) -> Result<Event> {
+    fn claim(&self, over: Option<u64>) -> Result<ElectionEvent> {
         let guard = FencedLock::acquire_store(&self.store, "elect a controller", self.timeout)?;
         if ControllerFile::read(&self.store)?.map(|file| file.epoch) != over {
-            return Ok(Event::Lost);
+            return Ok(ElectionEvent::Lost);
         }
         let process = Process::current(&**self.store.clock());
         let epoch = over.map_or(Some(1), |over| over.checked_add(1));
         let Some(epoch) = epoch else {
-            return Ok(Event::Lost);
+            return Ok(ElectionEvent::Lost);
         };
         let file = ControllerFile {
             epoch,
@@ -191,7 +191,7 @@ impl Election {
             since_ms: self.store.clock().now_ms(),
         };
         file.write(&guard)?;
-        Ok(Event::Claimed(epoch))
+        Ok(ElectionEvent::Claimed(epoch))
     }
 
     fn resign(&self, epoch: u64) -> Result<()> {
@@ -232,13 +232,13 @@ mod tests {
                 broker_id: 0,
                 incarnation,
             };
-            let mut election = Election::new(&store, me, timeout);
+            let mut election = ControllerElection::new(&store, me, timeout);
             assert_eq!(
                 election.tick().expect("tick"),
-                [Change::Elected(incarnation)]
+                [RoleChange::Elected(incarnation)]
             );
             assert_eq!(election.epoch(), Some(incarnation));
-            let mut other = Election::new(
+            let mut other = ControllerElection::new(
                 &store,
                 Me {
                     broker_id: 1,
@@ -258,7 +258,7 @@ mod tests {
                 None
             );
         }
-        let mut other = Election::new(
+        let mut other = ControllerElection::new(
             &store,
             Me {
                 broker_id: 1,
@@ -266,7 +266,7 @@ mod tests {
             },
             timeout,
         );
-        assert_eq!(other.tick().expect("tick"), [Change::Elected(4)]);
+        assert_eq!(other.tick().expect("tick"), [RoleChange::Elected(4)]);
         assert_eq!(other.epoch(), Some(4));
     }
 }

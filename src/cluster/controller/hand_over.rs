@@ -14,7 +14,10 @@ use crate::types::{BrokerId, Offset, TopicPartition};
 ///
 /// # Errors
 /// [`crate::error::Kind::Io`] if the topics cannot be listed.
-pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<LeadershipTransfer>> {
+pub fn shutdown_transfers(
+    store: &Arc<StoreDir>,
+    broker: BrokerId,
+) -> Result<Vec<LeadershipTransfer>> {
     let liveness = Liveness::new(store);
     let mut moves = Vec::new();
     for name in topic_file::list(store)? {
@@ -44,12 +47,12 @@ pub fn moves_away(store: &Arc<StoreDir>, broker: BrokerId) -> Result<Vec<Leaders
 
 /// What an ending broker still has to hand over to other live brokers: partitions, and the records
 /// that their targets lack. What cannot be probed counts as nothing.
-pub fn to_hand_over(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
+pub fn shutdown_progress(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
     let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
         let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;
         Some(page.tail.end)
     };
-    let moves = moves_away(store, broker).unwrap_or_default();
+    let moves = shutdown_transfers(store, broker).unwrap_or_default();
     let lacks = moves.iter().filter_map(|one| {
         let (has, goal) = (end(&one.tp, one.to)?, end(&one.tp, one.from)?);
         Some(goal.saturating_sub(has).max(0).unsigned_abs())

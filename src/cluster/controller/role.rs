@@ -51,7 +51,7 @@ pub struct WatchedHeartbeat {
 
 /// A daemon's role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum ControllerRole {
     /// Another daemon is the controller, or there is none yet.
     Standby(Option<WatchedHeartbeat>),
     /// This daemon is the controller, in that epoch.
@@ -62,7 +62,7 @@ pub enum Role {
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum ElectionEvent {
     /// A probe.
     Observed(View),
     /// A claim was written, with that epoch.
@@ -75,7 +75,7 @@ pub enum Event {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum ElectionEffect {
     /// Try to take `controller.lock`, and probe again on success.
     TakeLock,
     /// Release it.
@@ -92,40 +92,54 @@ pub enum Effect {
 }
 
 /// Decides.
-pub fn step(me: Me, role: Role, event: Event, now: Duration) -> (Role, Vec<Effect>) {
+pub fn step(
+    me: Me,
+    role: ControllerRole,
+    event: ElectionEvent,
+    now: Duration,
+) -> (ControllerRole, Vec<ElectionEffect>) {
     match (role, event) {
-        (Role::Stopped, _) => (Role::Stopped, Vec::new()),
-        (Role::Active(epoch), Event::Stop) => (
-            Role::Stopped,
-            vec![Effect::Resign(epoch), Effect::GiveLockBack],
+        (ControllerRole::Stopped, _) => (ControllerRole::Stopped, Vec::new()),
+        (ControllerRole::Active(epoch), ElectionEvent::Stop) => (
+            ControllerRole::Stopped,
+            vec![ElectionEffect::Resign(epoch), ElectionEffect::GiveLockBack],
         ),
-        (Role::Standby(_), Event::Stop) => (Role::Stopped, vec![Effect::GiveLockBack]),
-        (Role::Active(epoch), Event::Observed(view)) => active(me, epoch, view),
-        (Role::Standby(watched), Event::Observed(view)) => standby(me, watched, view, now),
-        (Role::Standby(_), Event::Claimed(epoch)) => {
-            (Role::Active(epoch), vec![Effect::Elected(epoch)])
+        (ControllerRole::Standby(_), ElectionEvent::Stop) => {
+            (ControllerRole::Stopped, vec![ElectionEffect::GiveLockBack])
         }
-        (Role::Standby(_), Event::Lost) => (Role::Standby(None), Vec::new()),
+        (ControllerRole::Active(epoch), ElectionEvent::Observed(view)) => active(me, epoch, view),
+        (ControllerRole::Standby(watched), ElectionEvent::Observed(view)) => {
+            standby(me, watched, view, now)
+        }
+        (ControllerRole::Standby(_), ElectionEvent::Claimed(epoch)) => (
+            ControllerRole::Active(epoch),
+            vec![ElectionEffect::Elected(epoch)],
+        ),
+        (ControllerRole::Standby(_), ElectionEvent::Lost) => {
+            (ControllerRole::Standby(None), Vec::new())
+        }
         // An active controller claims nothing.
-        (role @ Role::Active(_), Event::Claimed(_) | Event::Lost) => (role, Vec::new()),
+        (role @ ControllerRole::Active(_), ElectionEvent::Claimed(_) | ElectionEvent::Lost) => {
+            (role, Vec::new())
+        }
     }
 }
 
-fn active(me: Me, epoch: u64, view: View) -> (Role, Vec<Effect>) {
+fn active(me: Me, epoch: u64, view: View) -> (ControllerRole, Vec<ElectionEffect>) {
     match view.named {
         Some(named) if named.epoch == epoch && named.who == me => {
             let effects = if view.lock_ours {
                 vec![]
             } else {
-                vec![Effect::TakeLock]
+                vec![ElectionEffect::TakeLock]
             };
-            (Role::Active(epoch), effects)
+            (ControllerRole::Active(epoch), effects)
         }
         named => {
             let by = named.map_or(epoch, |named| named.epoch);
             (
-                Role::Standby(None),
-                vec![Effect::GiveLockBack, Effect::Superseded(by)],
+                ControllerRole::Standby(None),
+                vec![ElectionEffect::GiveLockBack, ElectionEffect::Superseded(by)],
             )
         }
     }
@@ -136,12 +150,12 @@ fn standby(
     watched: Option<WatchedHeartbeat>,
     view: View,
     now: Duration,
-) -> (Role, Vec<Effect>) {
+) -> (ControllerRole, Vec<ElectionEffect>) {
     let unbroken = watched.filter(|seen| {
         seen.named == view.named && now.saturating_sub(seen.observed) <= BROKER_WATCH_BREAK
     });
     let since = unbroken.map_or(now, |seen| seen.since);
-    let role = Role::Standby(Some(WatchedHeartbeat {
+    let role = ControllerRole::Standby(Some(WatchedHeartbeat {
         named: view.named,
         since,
         observed: now,
@@ -153,9 +167,9 @@ fn standby(
         .named
         .is_some_and(|n| n.alive.is_some() && n.who.broker_id != me.broker_id);
     let effects = match (alive, still, view.lock_ours) {
-        (_, true, _) | (false, _, true) => vec![Effect::Claim(epoch)],
-        (false, false, false) => vec![Effect::TakeLock],
-        (true, false, true) => vec![Effect::GiveLockBack],
+        (_, true, _) | (false, _, true) => vec![ElectionEffect::Claim(epoch)],
+        (false, false, false) => vec![ElectionEffect::TakeLock],
+        (true, false, true) => vec![ElectionEffect::GiveLockBack],
         (true, false, false) => vec![],
     };
     (role, effects)
@@ -183,28 +197,34 @@ mod tests {
         View { named, lock_ours }
     }
 
-    fn observe(role: Role, view: View, at: u64) -> (Role, Vec<Effect>) {
-        step(ME, role, Event::Observed(view), ms(at))
+    fn observe(role: ControllerRole, view: View, at: u64) -> (ControllerRole, Vec<ElectionEffect>) {
+        step(ME, role, ElectionEvent::Observed(view), ms(at))
     }
 
     #[test]
     fn the_first_takes_the_lock_then_the_epoch() {
-        let (role, effects) = observe(Role::Standby(None), view(None, false), 0);
-        assert_eq!(effects, [Effect::TakeLock]);
+        let (role, effects) = observe(ControllerRole::Standby(None), view(None, false), 0);
+        assert_eq!(effects, [ElectionEffect::TakeLock]);
         let (role, effects) = observe(role, view(None, true), 1);
-        assert_eq!(effects, [Effect::Claim(None)]);
-        let (role, effects) = step(ME, role, Event::Claimed(1), ms(2));
-        assert_eq!((role, effects), (Role::Active(1), vec![Effect::Elected(1)]));
+        assert_eq!(effects, [ElectionEffect::Claim(None)]);
+        let (role, effects) = step(ME, role, ElectionEvent::Claimed(1), ms(2));
+        assert_eq!(
+            (role, effects),
+            (ControllerRole::Active(1), vec![ElectionEffect::Elected(1)])
+        );
         let (role, effects) = observe(role, view(Some((1, ME, Some(7))), true), 500);
-        assert_eq!((role, effects), (Role::Active(1), vec![]));
-        let (role, effects) = step(ME, role, Event::Stop, ms(600));
-        assert_eq!(role, Role::Stopped);
-        assert_eq!(effects, [Effect::Resign(1), Effect::GiveLockBack]);
+        assert_eq!((role, effects), (ControllerRole::Active(1), vec![]));
+        let (role, effects) = step(ME, role, ElectionEvent::Stop, ms(600));
+        assert_eq!(role, ControllerRole::Stopped);
+        assert_eq!(
+            effects,
+            [ElectionEffect::Resign(1), ElectionEffect::GiveLockBack]
+        );
     }
 
     #[test]
     fn a_live_controller_is_left_alone_and_gets_its_lock_back() {
-        let mut role = Role::Standby(None);
+        let mut role = ControllerRole::Standby(None);
         for heartbeat in 0..20 {
             let seen = view(Some((5, OTHER, Some(heartbeat))), false);
             let (next, effects) = observe(role, seen, heartbeat * 500);
@@ -212,13 +232,13 @@ mod tests {
             role = next;
         }
         let (_, effects) = observe(role, view(Some((5, OTHER, Some(99))), true), 10_000);
-        assert_eq!(effects, [Effect::GiveLockBack]);
+        assert_eq!(effects, [ElectionEffect::GiveLockBack]);
     }
 
     #[test]
     fn a_hung_one_is_superseded_only_after_unbroken_watching() {
         let seen = view(Some((5, OTHER, Some(3))), false);
-        let (role, _) = observe(Role::Standby(None), seen, 0);
+        let (role, _) = observe(ControllerRole::Standby(None), seen, 0);
         let (role, effects) = observe(role, seen, 1000);
         assert_eq!(effects, []);
         // This watcher was suspended: nothing is known of the time between.
@@ -227,20 +247,20 @@ mod tests {
         let (role, effects) = observe(role, seen, 10_000);
         assert_eq!(effects, []);
         let (role, effects) = observe(role, seen, 11_000);
-        assert_eq!(effects, [Effect::Claim(Some(5))]);
-        let (role, effects) = step(ME, role, Event::Lost, ms(11_001));
-        assert_eq!((role, effects), (Role::Standby(None), vec![]));
+        assert_eq!(effects, [ElectionEffect::Claim(Some(5))]);
+        let (role, effects) = step(ME, role, ElectionEvent::Lost, ms(11_001));
+        assert_eq!((role, effects), (ControllerRole::Standby(None), vec![]));
     }
 
     #[test]
     fn a_dead_one_is_followed_at_once_or_past_a_hung_lock_holder() {
         let seen = view(Some((5, OTHER, None)), false);
-        let (role, effects) = observe(Role::Standby(None), seen, 0);
-        assert_eq!(effects, [Effect::TakeLock]);
+        let (role, effects) = observe(ControllerRole::Standby(None), seen, 0);
+        assert_eq!(effects, [ElectionEffect::TakeLock]);
         let (role, effects) = observe(role, seen, 1000);
-        assert_eq!(effects, [Effect::TakeLock]);
+        assert_eq!(effects, [ElectionEffect::TakeLock]);
         let (_, effects) = observe(role, seen, 2000);
-        assert_eq!(effects, [Effect::Claim(Some(5))]);
+        assert_eq!(effects, [ElectionEffect::Claim(Some(5))]);
         let own_past = view(
             Some((
                 5,
@@ -253,15 +273,22 @@ mod tests {
             true,
         );
         assert_eq!(
-            observe(Role::Standby(None), own_past, 0).1,
-            [Effect::Claim(Some(5))]
+            observe(ControllerRole::Standby(None), own_past, 0).1,
+            [ElectionEffect::Claim(Some(5))]
         );
     }
 
     #[test]
     fn who_woke_up_late_is_no_controller() {
-        let (role, effects) = observe(Role::Active(5), view(Some((6, OTHER, Some(1))), true), 0);
-        assert_eq!(role, Role::Standby(None));
-        assert_eq!(effects, [Effect::GiveLockBack, Effect::Superseded(6)]);
+        let (role, effects) = observe(
+            ControllerRole::Active(5),
+            view(Some((6, OTHER, Some(1))), true),
+            0,
+        );
+        assert_eq!(role, ControllerRole::Standby(None));
+        assert_eq!(
+            effects,
+            [ElectionEffect::GiveLockBack, ElectionEffect::Superseded(6)]
+        );
     }
 }

@@ -24,7 +24,7 @@ pub struct BrokerLiveness {
 
 /// What happened.
 #[derive(Debug)]
-pub enum Event {
+pub enum ControllerEvent {
     /// All registered brokers.
     Brokers(BTreeMap<BrokerId, BrokerLiveness>),
     /// A topic file was read.
@@ -155,11 +155,11 @@ pub struct Ended {
 /// The effects to carry out, in any order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// Probe, and answer with [`Event::Observed`].
+    /// Probe, and answer with [`ControllerEvent::Observed`].
     pub observations: Vec<ProbeRequest>,
-    /// Transfer, together and without waiting; answer with [`Event::Ended`].
+    /// Transfer, together and without waiting; answer with [`ControllerEvent::Ended`].
     pub moves: Vec<PlannedMove>,
-    /// Change topic files, all in one metadata update; answer with [`Event::Ended`].
+    /// Change topic files, all in one metadata update; answer with [`ControllerEvent::Ended`].
     pub changes: Vec<Change>,
     /// Notices for users.
     pub notified: Vec<String>,
@@ -240,12 +240,12 @@ pub enum ChangeKind {
     /// The reassignment, if it is still this one, is complete.
     Finish(Reassignment),
     /// The next epoch, led by this broker.
-    Elect(Election),
+    Elect(LeaderElection),
 }
 
 /// A new epoch that waits for no append lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Election {
+pub struct LeaderElection {
     /// The elected leader, possibly the former one.
     pub to: BrokerId,
     /// Its replica directory.

@@ -8,7 +8,8 @@ use super::context::{Context, MoveReason, finishable, postpone, take_out};
 use super::failover_policy::apply_policy;
 use super::partition::{Ask, Partition, View, Work, WorkKind};
 use super::state::{
-    Broker, BrokerLiveness, ChangeKind, Effects, Ended, Event, ProbeResult, Rules, State, Topic,
+    Broker, BrokerLiveness, ChangeKind, ControllerEvent, Effects, Ended, ProbeResult, Rules, State,
+    Topic,
 };
 use crate::store::TopicMeta;
 use crate::timing::JOIN_WITHIN;
@@ -19,16 +20,16 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 
 /// Decides.
-pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
+pub fn step(mut state: State, event: ControllerEvent, now: Duration) -> (State, Effects) {
     let mut out = Effects::default();
     match event {
-        Event::Brokers(brokers) => brokers_seen(&mut state, &brokers, now, &mut out),
-        Event::Topic(meta, rules) => topic_seen(&mut state, meta, rules, now, &mut out),
-        Event::TopicGone(name) => {
+        ControllerEvent::Brokers(brokers) => brokers_seen(&mut state, &brokers, now, &mut out),
+        ControllerEvent::Topic(meta, rules) => topic_seen(&mut state, meta, rules, now, &mut out),
+        ControllerEvent::TopicGone(name) => {
             state.topics.remove(&name);
         }
-        Event::Observed(observed) => examined(&mut state, &observed, now, &mut out),
-        Event::Reported(tps) => {
+        ControllerEvent::Observed(observed) => examined(&mut state, &observed, now, &mut out),
+        ControllerEvent::Reported(tps) => {
             for tp in &tps {
                 with_partition(&mut state, tp, now, &mut out, |cx, p| {
                     p.ask(Ask::REPORTED);
@@ -36,8 +37,8 @@ pub fn step(mut state: State, event: Event, now: Duration) -> (State, Effects) {
                 });
             }
         }
-        Event::Ended(ended) => all_ended(&mut state, &ended, now, &mut out),
-        Event::Tick => each_partition(&mut state, now, &mut out, |cx, p| {
+        ControllerEvent::Ended(ended) => all_ended(&mut state, &ended, now, &mut out),
+        ControllerEvent::Tick => each_partition(&mut state, now, &mut out, |cx, p| {
             if p.work().is_none() {
                 tick(cx, p);
             }

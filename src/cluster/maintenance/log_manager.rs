@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{Effect, LogState, LogTask, Policy, step};
+use super::policy::{LogAction, LogState, LogTask, Policy, step};
 use super::schedule::{Schedule, When};
 use crate::cluster::controller::{Changed, Changes};
 use crate::cluster::notice::Notice;
@@ -449,14 +449,14 @@ impl Partition {
             let (task, effect) = step(self.policy, self.task, observe, now);
             self.task = task;
             match (effect, &self.replica) {
-                (Effect::Watch, Some(replica)) if self.watch.is_none() => {
+                (LogAction::Watch, Some(replica)) if self.watch.is_none() => {
                     let dir = replica.dir();
                     let watch = watcher.add_file(&**dir, PAGE_FILE);
                     self.watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
                     // Check again: it may have changed before it was watched.
                     continue;
                 }
-                (Effect::Watch, _) => {
+                (LogAction::Watch, _) => {
                     // The watch needs no descriptor.
                     self.replica = None;
                     return Ok(None);
@@ -464,9 +464,9 @@ impl Partition {
                 _ => self.unwatch(watcher),
             }
             return Ok(match effect {
-                Effect::Commit(end) => Some(MaintenanceTask::Commit(end)),
-                Effect::Recover => Some(MaintenanceTask::Recover),
-                Effect::Watch | Effect::Rest | Effect::Wait => None,
+                LogAction::Commit(end) => Some(MaintenanceTask::Commit(end)),
+                LogAction::Recover => Some(MaintenanceTask::Recover),
+                LogAction::Watch | LogAction::Rest | LogAction::Wait => None,
             });
         }
     }

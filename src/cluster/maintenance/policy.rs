@@ -80,7 +80,7 @@ pub enum LogTask {
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum LogAction {
     /// Wait for the state page to change.
     Watch,
     /// Nothing, whatever the state page shows.
@@ -111,42 +111,47 @@ impl LogTask {
 }
 
 /// Decides.
-pub fn step(policy: Policy, task: LogTask, observe: LogState, now: Duration) -> (LogTask, Effect) {
+pub fn step(
+    policy: Policy,
+    task: LogTask,
+    observe: LogState,
+    now: Duration,
+) -> (LogTask, LogAction) {
     if let LogTask::Failed { due } = task
         && now < due
     {
-        return (task, Effect::Wait);
+        return (task, LogAction::Wait);
     }
     let LogState::Log { durable, end } = observe else {
         return match task {
-            LogTask::Recovered { due } if now < due => (task, Effect::Wait),
-            _ => (LogTask::Recovered { due: now + PAUSE }, Effect::Recover),
+            LogTask::Recovered { due } if now < due => (task, LogAction::Wait),
+            _ => (LogTask::Recovered { due: now + PAUSE }, LogAction::Recover),
         };
     };
     let delay = match policy {
         Policy::Every(delay) => delay,
         Policy::Left => LEFT,
-        Policy::Never => return (LogTask::Clean, Effect::Rest),
+        Policy::Never => return (LogTask::Clean, LogAction::Rest),
     };
     if durable >= end {
-        return (LogTask::Clean, Effect::Watch);
+        return (LogTask::Clean, LogAction::Watch);
     }
     match task {
-        LogTask::Dirty { due, .. } if now < due => (task, Effect::Wait),
+        LogTask::Dirty { due, .. } if now < due => (task, LogAction::Wait),
         LogTask::Dirty { seen, .. } if policy == Policy::Left && seen != (durable, end) => (
             LogTask::Dirty {
                 due: now + delay,
                 seen: (durable, end),
             },
-            Effect::Wait,
+            LogAction::Wait,
         ),
-        LogTask::Dirty { .. } => (LogTask::Clean, Effect::Commit(end)),
+        LogTask::Dirty { .. } => (LogTask::Clean, LogAction::Commit(end)),
         LogTask::Clean | LogTask::Failed { .. } | LogTask::Recovered { .. } => (
             LogTask::Dirty {
                 due: now + delay,
                 seen: (durable, end),
             },
-            Effect::Wait,
+            LogAction::Wait,
         ),
     }
 }
@@ -167,14 +172,14 @@ mod tests {
     fn flush_ms_counts_from_the_first_append() {
         let policy = Policy::Every(ms(100));
         let (task, effect) = step(policy, LogTask::Clean, log(0, 0), ms(0));
-        assert_eq!((task, effect), (LogTask::Clean, Effect::Watch));
+        assert_eq!((task, effect), (LogTask::Clean, LogAction::Watch));
         let (task, effect) = step(policy, task, log(0, 1), ms(50));
-        assert_eq!((task.due(), effect), (Some(ms(150)), Effect::Wait));
+        assert_eq!((task.due(), effect), (Some(ms(150)), LogAction::Wait));
         let (task, effect) = step(policy, task, log(0, 9), ms(149));
-        assert_eq!((task.due(), effect), (Some(ms(150)), Effect::Wait));
+        assert_eq!((task.due(), effect), (Some(ms(150)), LogAction::Wait));
         let (task, effect) = step(policy, task, log(0, 12), ms(150));
-        assert_eq!((task, effect), (LogTask::Clean, Effect::Commit(12)));
-        assert_eq!(step(policy, task, log(12, 12), ms(160)).1, Effect::Watch);
+        assert_eq!((task, effect), (LogTask::Clean, LogAction::Commit(12)));
+        assert_eq!(step(policy, task, log(12, 12), ms(160)).1, LogAction::Watch);
     }
 
     #[test]
@@ -183,21 +188,21 @@ mod tests {
         for second in 0..10 {
             let moved = log(second, second + 1);
             let (next, effect) = step(Policy::Left, task, moved, ms(second as u64 * 1000));
-            assert_eq!(effect, Effect::Wait, "{second}");
+            assert_eq!(effect, LogAction::Wait, "{second}");
             task = next;
         }
         let (_, effect) = step(Policy::Left, task, log(9, 10), ms(10_000));
-        assert_eq!(effect, Effect::Commit(10));
+        assert_eq!(effect, LogAction::Commit(10));
     }
 
     #[test]
     fn never_means_never_and_another_boot_is_recovered() {
         let (task, effect) = step(Policy::Never, LogTask::Clean, log(0, 5), ms(0));
-        assert_eq!((task, effect), (LogTask::Clean, Effect::Rest));
+        assert_eq!((task, effect), (LogTask::Clean, LogAction::Rest));
         for policy in [Policy::Never, Policy::Left, Policy::Every(ms(1))] {
             assert_eq!(
                 step(policy, LogTask::Clean, LogState::Unfit, ms(0)).1,
-                Effect::Recover
+                LogAction::Recover
             );
         }
     }
@@ -205,18 +210,18 @@ mod tests {
     #[test]
     fn a_recovery_that_did_not_help_is_not_repeated_in_a_loop() {
         let (task, effect) = step(Policy::Left, LogTask::Clean, LogState::Unfit, ms(0));
-        assert_eq!(effect, Effect::Recover);
+        assert_eq!(effect, LogAction::Recover);
         assert_eq!(
             step(Policy::Left, task, LogState::Unfit, ms(1)),
-            (task, Effect::Wait)
+            (task, LogAction::Wait)
         );
         assert_eq!(
             step(Policy::Left, task, log(1, 1), ms(1)),
-            (LogTask::Clean, Effect::Watch)
+            (LogTask::Clean, LogAction::Watch)
         );
         assert_eq!(
             step(Policy::Left, task, LogState::Unfit, ms(10_000)).1,
-            Effect::Recover
+            LogAction::Recover
         );
     }
 
@@ -226,12 +231,12 @@ mod tests {
         for observe in [log(0, 1), LogState::Unfit, log(1, 1)] {
             assert_eq!(
                 step(Policy::Left, task, observe, ms(9_999)),
-                (task, Effect::Wait)
+                (task, LogAction::Wait)
             );
         }
         assert_eq!(
             step(Policy::Left, task, LogState::Unfit, ms(10_000)).1,
-            Effect::Recover
+            LogAction::Recover
         );
     }
 }

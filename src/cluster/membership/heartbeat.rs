@@ -15,12 +15,12 @@ const MARKED: u32 = 10;
 
 /// Writes heartbeats until it is dropped.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub struct BrokerHeartbeat {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Heartbeat {
+impl BrokerHeartbeat {
     /// Begins to count in `file`.
     ///
     /// # Errors
@@ -53,14 +53,14 @@ impl Heartbeat {
                 }
             })
             .map_err(|e| Error::io("start a thread for", "heartbeats", e))?;
-        Ok(Heartbeat {
+        Ok(BrokerHeartbeat {
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 }
 
-impl Drop for Heartbeat {
+impl Drop for BrokerHeartbeat {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

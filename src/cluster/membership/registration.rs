@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker_options::{BrokerOptions, First, rack_of};
-use super::heartbeat::Heartbeat;
+use super::heartbeat::BrokerHeartbeat;
 use super::new_broker;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
@@ -23,7 +23,7 @@ pub struct Registration {
     warnings: Vec<String>,
     notes: Vec<String>,
     /// Declared before the lock: its last heartbeat comes while the lock is still held.
-    _heartbeat: Heartbeat,
+    _heartbeat: BrokerHeartbeat,
     lock: LivenessLock,
 }
 
@@ -140,7 +140,7 @@ impl Registration {
     }
 
     fn of(store: &Arc<StoreDir>, first: First) -> Result<Self> {
-        let heartbeat = Heartbeat::start(first.lock.file())?;
+        let heartbeat = BrokerHeartbeat::start(first.lock.file())?;
         Ok(Registration {
             store: Arc::clone(store),
             file: first.file,

@@ -15,7 +15,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 
-use super::ready::{POLL_PERIOD, Ready, wait_for};
+use super::ready::{POLL_PERIOD, Polled, wait_for};
 use crate::disk::os::id_of;
 use crate::disk::{Dir, FileId, Wake, WatchId, Watcher, join};
 
@@ -183,10 +183,10 @@ impl Watcher for InotifyWatcher {
             timeout
         };
         match wait_for(Some(self.fd.as_fd()), wake, timeout)? {
-            Ready::Watched if blind => self.drain().map(|_| Wake::Anything),
-            Ready::Watched => self.drain(),
-            Ready::Late if blind => Ok(Wake::Anything),
-            Ready::Wake | Ready::Late => Ok(Wake::Nothing),
+            Polled::Watched if blind => self.drain().map(|_| Wake::Anything),
+            Polled::Watched => self.drain(),
+            Polled::Late if blind => Ok(Wake::Anything),
+            Polled::Wake | Polled::Late => Ok(Wake::Nothing),
         }
     }
 }

@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ready {
+pub(crate) enum Polled {
     /// There are changes of what is watched.
     Watched,
     /// The wake descriptor is readable, or a signal came.
@@ -22,7 +22,7 @@ pub(crate) fn wait_for(
     watched: Option<BorrowedFd<'_>>,
     wake: Option<BorrowedFd<'_>>,
     timeout: Duration,
-) -> io::Result<Ready> {
+) -> io::Result<Polled> {
     // Longer than a day is as good as forever, and fits every system's time.
     let timeout = timeout.min(Duration::from_secs(86_400));
     let timeout = Timespec {
@@ -49,9 +49,9 @@ pub(crate) fn wait_for(
         (None, None) => poll(&mut [], Some(&timeout)).map(|_| (false, false)),
     };
     match ready {
-        Ok((true, _)) => Ok(Ready::Watched),
-        Ok((false, true)) | Err(Errno::INTR) => Ok(Ready::Wake),
-        Ok((false, false)) => Ok(Ready::Late),
+        Ok((true, _)) => Ok(Polled::Watched),
+        Ok((false, true)) | Err(Errno::INTR) => Ok(Polled::Wake),
+        Ok((false, false)) => Ok(Polled::Late),
         Err(error) => Err(error.into()),
     }
 }

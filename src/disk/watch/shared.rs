@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ready::{POLL_PERIOD, Ready, wait_for};
+use super::ready::{POLL_PERIOD, Polled, wait_for};
 use crate::disk::{Dir, Disk, Wake, WatchId, Watcher};
 
 /// A shared watcher. Each user has a part of it ([`SharedWatcher::part`]).
@@ -180,12 +180,12 @@ impl OwnPart {
         readable: &OwnedFd,
         timeout: Duration,
         wake: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Ready> {
+    ) -> io::Result<Polled> {
         let ready = wait_for(Some(readable.as_fd()), wake, timeout);
         let mut state = self.shared.lock();
         state.sleeper = None;
         match ready {
-            Ok(Ready::Watched) => state.share_out().map(|()| Ready::Watched),
+            Ok(Polled::Watched) => state.share_out().map(|()| Polled::Watched),
             other => other,
         }
     }
@@ -196,7 +196,7 @@ impl OwnPart {
         bell: &OwnedFd,
         timeout: Duration,
         wake: Option<BorrowedFd<'_>>,
-    ) -> io::Result<Ready> {
+    ) -> io::Result<Polled> {
         let ready = wait_for(Some(bell.as_fd()), wake, timeout);
         let mut state = self.shared.lock();
         if let Some(part) = state.parts.get_mut(&self.id) {
@@ -209,10 +209,10 @@ impl OwnPart {
 
     /// Sleeps, unless there are events for it. It checks for events and marks itself as asleep
     /// under one lock: so it sees earlier events, and later ones ring its bell.
-    fn wait_once(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Ready> {
+    fn wait_once(&self, timeout: Duration, wake: Option<BorrowedFd<'_>>) -> io::Result<Polled> {
         let mut state = self.shared.lock();
         if state.parts.get(&self.id).is_some_and(Part::has_something) {
-            return Ok(Ready::Watched);
+            return Ok(Polled::Watched);
         }
         let readable = state.kernel.as_ref().map(|k| Arc::clone(&k.readable));
         match readable {
@@ -223,7 +223,7 @@ impl OwnPart {
             }
             _ => {
                 let Some(part) = state.parts.get_mut(&self.id) else {
-                    return Ok(Ready::Late);
+                    return Ok(Polled::Late);
                 };
                 if part.bell.is_none() {
                     part.bell = new_bell().ok().map(Arc::new);
@@ -284,13 +284,13 @@ impl Watcher for OwnPart {
             let ready = self.wait_once(left, wake);
             let mut state = self.shared.lock();
             let reported = state.take(self.id);
-            if reported.is_none() && matches!(ready, Ok(Ready::Watched)) && !left.is_zero() {
+            if reported.is_none() && matches!(ready, Ok(Polled::Watched)) && !left.is_zero() {
                 // The events were for other parts, or no part sleeps on the kernel's descriptor.
                 continue;
             }
             state.appoint();
             drop(state);
-            let unseen = ready? != Ready::Wake && is_blind;
+            let unseen = ready? != Polled::Wake && is_blind;
             let nothing = if unseen {
                 Wake::Anything
             } else {
@@ -419,7 +419,7 @@ mod tests {
             shared.lock().sleeper = sleeper;
             let started = Instant::now();
             let ready = busy.wait_once(LONG, None).expect("waited");
-            assert!(matches!(ready, Ready::Watched) && started.elapsed() < LONG);
+            assert!(matches!(ready, Polled::Watched) && started.elapsed() < LONG);
             shared.lock().sleeper = None;
             let reported = shared.lock().take(busy.id);
             assert_eq!(reported, Some(Wake::Changed(vec![id])));

@@ -78,7 +78,7 @@ mod kernel {
         let mut watcher = watcher();
         let id = watcher.add_file(&*dir, "f").unwrap();
         let writer = std::thread::spawn(move || {
-            assert_eq!(wait_for(None, None, SHORT).unwrap(), Ready::Late);
+            assert_eq!(wait_for(None, None, SHORT).unwrap(), Polled::Late);
             file.write_at(b"x", 0).unwrap();
         });
         assert_eq!(watcher.wait(LONG, None).unwrap(), Wake::Changed(vec![id]));

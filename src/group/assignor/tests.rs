@@ -405,7 +405,7 @@ fn any_subscribers(
 
 /// What can happen to a group.
 #[derive(Debug, Clone)]
-enum Event {
+enum MembershipChange {
     Join(u8, u8),
     Leave(u8),
     Subscribe(u8, u8),
@@ -414,42 +414,42 @@ enum Event {
     Delete(u8),
 }
 
-fn any_event() -> impl Strategy<Value = Event> {
+fn any_event() -> impl Strategy<Value = MembershipChange> {
     let (member, topic) = (0..8_u8, 0..5_u8);
     // Most subscribe to the same, as most groups do.
     let mask = || prop_oneof![2 => Just(0b1_1111_u8), 1 => 0..0b10_0000_u8];
     prop_oneof![
-        3 => (member.clone(), mask()).prop_map(|(m, mask)| Event::Join(m, mask)),
-        1 => member.clone().prop_map(Event::Leave),
-        1 => (member, mask()).prop_map(|(m, mask)| Event::Subscribe(m, mask)),
-        2 => (topic.clone(), 0..13).prop_map(|(t, n)| Event::Create(t, n)),
-        1 => (topic.clone(), 0..5).prop_map(|(t, n)| Event::Extend(t, n)),
-        1 => topic.prop_map(Event::Delete),
+        3 => (member.clone(), mask()).prop_map(|(m, mask)| MembershipChange::Join(m, mask)),
+        1 => member.clone().prop_map(MembershipChange::Leave),
+        1 => (member, mask()).prop_map(|(m, mask)| MembershipChange::Subscribe(m, mask)),
+        2 => (topic.clone(), 0..13).prop_map(|(t, n)| MembershipChange::Create(t, n)),
+        1 => (topic.clone(), 0..5).prop_map(|(t, n)| MembershipChange::Extend(t, n)),
+        1 => topic.prop_map(MembershipChange::Delete),
     ]
 }
 
-fn happen(event: &Event, subscribers: &mut Vec<Subscriber>, topics: &mut Topics) {
+fn happen(event: &MembershipChange, subscribers: &mut Vec<Subscriber>, topics: &mut Topics) {
     match *event {
-        Event::Join(n, mask) => {
+        MembershipChange::Join(n, mask) => {
             if subscribers.iter().all(|s| s.id != id(n)) {
                 subscribers.push(subscriber(n, &topics_of(mask), &[]));
             }
         }
-        Event::Leave(n) => subscribers.retain(|s| s.id != id(n)),
-        Event::Subscribe(n, mask) => {
+        MembershipChange::Leave(n) => subscribers.retain(|s| s.id != id(n)),
+        MembershipChange::Subscribe(n, mask) => {
             if let Some(s) = subscribers.iter_mut().find(|s| s.id == id(n)) {
                 s.topics = topics_of(mask).into_iter().map(topic).collect();
             }
         }
-        Event::Create(t, n) => {
+        MembershipChange::Create(t, n) => {
             topics.entry(topic(t)).or_insert(n);
         }
-        Event::Extend(t, n) => {
+        MembershipChange::Extend(t, n) => {
             if let Some(partitions) = topics.get_mut(&topic(t)) {
                 *partitions += n;
             }
         }
-        Event::Delete(t) => {
+        MembershipChange::Delete(t) => {
             topics.remove(&topic(t));
         }
     }

@@ -45,7 +45,7 @@ fn a_day_or_four_times_in_what_is_kept() {
 }
 
 /// Makes the group's newest line that old, in ms.
-fn age(place: &crate::group::fixture::Place, group: &str, age: i64) {
+fn age(place: &crate::group::fixture::Fixture, group: &str, age: i64) {
     let path = place
         .store
         .path()

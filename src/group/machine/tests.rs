@@ -127,16 +127,16 @@ impl Run {
         member.owned.difference(&member.target).cloned().collect()
     }
 
-    fn topics_event(&self, topics: Topics) -> Event {
+    fn topics_event(&self, topics: Topics) -> GroupEvent {
         let wanted = self.masks.iter();
         let wanted = wanted.map(|(id, mask)| (*id, Run::wanted(*mask, &topics)));
-        Event::Topics {
+        GroupEvent::Topics {
             wanted: wanted.collect(),
             topics,
         }
     }
 
-    fn event(&mut self, op: &Op) -> Option<Event> {
+    fn event(&mut self, op: &Op) -> Option<GroupEvent> {
         let mut topics = self.state.topics.clone();
         Some(match op {
             Op::Join(mask, instance, assignor) => {
@@ -150,7 +150,7 @@ impl Run {
                 let first = replaces.map_or(id, |old| self.first_of[&old]);
                 self.first_of.insert(id, first);
                 let (member, assignor) = (Box::new(new), *assignor);
-                Event::Join {
+                GroupEvent::Join {
                     id,
                     member,
                     replaces,
@@ -186,15 +186,15 @@ impl Run {
                 self.masks.insert(id, *mask);
                 self.topics_event(topics)
             }
-            Op::Assign => Event::Assign,
+            Op::Assign => GroupEvent::Assign,
             Op::Release(at, mask) => {
                 let id = self.nth(*at)?;
                 let chosen = self.surplus(id).into_iter().enumerate();
                 let chosen = chosen.filter(|(bit, _)| mask & (1 << (bit % 16)) != 0);
                 let partitions = chosen.map(|(_, tp)| tp).collect();
-                Event::Release { id, partitions }
+                GroupEvent::Release { id, partitions }
             }
-            Op::Remove(at) => Event::Remove { id: self.nth(*at)? },
+            Op::Remove(at) => GroupEvent::Remove { id: self.nth(*at)? },
         })
     }
 
@@ -209,7 +209,8 @@ impl Run {
             Err(refusal) => {
                 assert!(matches!(refusal, Refusal::Assignor(has) if has == before.assignor));
                 assert!(
-                    before.members.len() > 1 || matches!(event, Event::Join { replaces: None, .. })
+                    before.members.len() > 1
+                        || matches!(event, GroupEvent::Join { replaces: None, .. })
                 );
             }
         }
@@ -217,7 +218,7 @@ impl Run {
             .retain(|id, _| self.state.members.contains_key(id));
     }
 
-    fn check(&mut self, before: &GroupState, event: &Event, effects: &[Effect]) {
+    fn check(&mut self, before: &GroupState, event: &GroupEvent, effects: &[GroupEffect]) {
         let now = &self.state;
         assert!(now.group_epoch >= before.group_epoch);
         assert!(now.assignment_epoch >= before.assignment_epoch);
@@ -225,7 +226,7 @@ impl Run {
         if now.assignment_epoch == before.assignment_epoch {
             for (id, member) in &now.members {
                 let same = |old: &MemberState| {
-                    old.target == member.target || matches!(event, Event::Topics { .. })
+                    old.target == member.target || matches!(event, GroupEvent::Topics { .. })
                 };
                 assert!(
                     before.members.get(id).is_none_or(same),
@@ -235,7 +236,7 @@ impl Run {
         }
 
         let replaced = match event {
-            Event::Join {
+            GroupEvent::Join {
                 id,
                 replaces: Some(old),
                 ..
@@ -265,7 +266,7 @@ impl Run {
                 _ => *id,
             };
             let Some(member) = now.members.get(&successor) else {
-                assert!(matches!(event, Event::Remove { id: removed } if removed == id));
+                assert!(matches!(event, GroupEvent::Remove { id: removed } if removed == id));
                 continue;
             };
             assert!(member.epoch >= old.epoch, "its epoch fell");
@@ -274,7 +275,7 @@ impl Run {
                 .difference(&member.owned)
                 .filter(|tp| is_there(tp))
             {
-                let by_itself = matches!(event, Event::Release { id: by, partitions }
+                let by_itself = matches!(event, GroupEvent::Release { id: by, partitions }
                     if by == id && partitions.contains(lost));
                 assert!(by_itself, "2: {lost} was taken from its owner");
             }
@@ -283,7 +284,7 @@ impl Run {
         // Partitions of a topic that was created again, or is gone, have no owner.
         for (tp, id) in owned(before) {
             let (was, is) = (before.topics.get(&tp.topic), now.topics.get(&tp.topic));
-            let freed = |effect: &Effect| matches!(effect, Effect::Freed(of, freed) if *of == id && freed.contains(&tp));
+            let freed = |effect: &GroupEffect| matches!(effect, GroupEffect::Freed(of, freed) if *of == id && freed.contains(&tp));
             let same = was.map(|was| was.topic_id) == is.map(|is| is.topic_id);
             assert!(
                 same || effects.iter().any(freed),
@@ -294,12 +295,12 @@ impl Run {
         let mut reported = owned(before);
         for effect in effects {
             match effect {
-                Effect::Freed(id, partitions) => {
+                GroupEffect::Freed(id, partitions) => {
                     for tp in partitions {
                         assert_eq!(reported.remove(tp), Some(*id), "{tp} freed");
                     }
                 }
-                Effect::Granted(id, partitions) => {
+                GroupEffect::Granted(id, partitions) => {
                     assert!(!partitions.is_empty() || replaced.is_some());
                     for tp in partitions {
                         assert_eq!(reported.insert(tp.clone(), *id), None, "{tp} granted");
@@ -310,10 +311,10 @@ impl Run {
                     let took_over = replaced.is_some_and(|(new, _)| new == *id);
                     assert!(ready || took_over, "3: granted before it gave up the rest");
                 }
-                Effect::Forget(id) => {
+                GroupEffect::Forget(id) => {
                     assert!(before.members.contains_key(id) && !now.members.contains_key(id));
                 }
-                Effect::Settings => assert_ne!(before.assignor, now.assignor),
+                GroupEffect::Settings => assert_ne!(before.assignor, now.assignor),
             }
         }
         assert_eq!(reported, owned(now));
@@ -507,17 +508,17 @@ fn a_second_assignment_in_one_epoch_moves_nothing() {
 fn refusals_say_why_and_change_nothing() {
     let run = at_rest(2, 2);
     let (stranger, none) = (Uuid([255; 16]), BTreeSet::new());
-    let join = |assignor| Event::Join {
+    let join = |assignor| GroupEvent::Join {
         id: stranger,
         member: Box::new(member(BTreeSet::new(), None)),
         replaces: None,
         assignor,
     };
-    let release = Event::Release {
+    let release = GroupEvent::Release {
         id: stranger,
         partitions: none,
     };
-    let remove = Event::Remove { id: stranger };
+    let remove = GroupEvent::Remove { id: stranger };
     let unknown = Err(Refusal::Unknown(stranger));
     assert_eq!(step(&run.state, release), unknown);
     assert_eq!(step(&run.state, remove), unknown);
@@ -528,21 +529,24 @@ fn refusals_say_why_and_change_nothing() {
     let empty = GroupState::new(7, Assignor::Uniform);
     let (state, effects) = step(&empty, join(Some(Assignor::Range))).expect("empty");
     assert_eq!(state.assignor, Assignor::Range);
-    assert!(effects.contains(&Effect::Settings));
+    assert!(effects.contains(&GroupEffect::Settings));
 
     let mut last = run.state.clone();
     (last.group_epoch, last.assignment_epoch) = (i32::MAX, i32::MAX);
     let id = *last.members.keys().next().expect("a member");
     assert_eq!(step(&last, join(None)), Err(Refusal::NoEpoch));
-    assert_eq!(step(&last, Event::Remove { id }), Err(Refusal::NoEpoch));
+    assert_eq!(
+        step(&last, GroupEvent::Remove { id }),
+        Err(Refusal::NoEpoch)
+    );
     let topics = Topics::new();
-    let gone = Event::Topics {
+    let gone = GroupEvent::Topics {
         topics,
         wanted: Vec::new(),
     };
     assert_eq!(step(&last, gone), Err(Refusal::NoEpoch));
     let topics = last.topics.clone();
-    let same = Event::Topics {
+    let same = GroupEvent::Topics {
         topics,
         wanted: Vec::new(),
     };

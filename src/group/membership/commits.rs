@@ -7,7 +7,7 @@ use super::effects::put;
 use super::errors::{fenced, refused};
 use crate::error::{Error, Kind, Result};
 use crate::group::held::GroupGuard;
-use crate::group::machine::{self, Event};
+use crate::group::machine::{self, GroupEvent};
 use crate::group::offsets_line::{Entry, LineKind};
 use crate::group::state::GroupState;
 use crate::types::{TopicPartition, Uuid};
@@ -74,7 +74,7 @@ impl Membership {
         let boot_id = self.store.boot_id();
         let (mut held, state) = self.locked("release partitions")?;
         let (next, effects) =
-            machine::step(state, Event::Release { id, partitions }).map_err(refused)?;
+            machine::step(state, GroupEvent::Release { id, partitions }).map_err(refused)?;
         let appended = append_commit(&mut held, state, id, entries)?;
         let put = put(&held, boot_id, &next, &effects);
         put.map_err(|e| perhaps_committed(appended, e))?;
@@ -109,7 +109,7 @@ impl Membership {
         let removal = if is_static {
             None
         } else {
-            Some(machine::step(state, Event::Remove { id }).map_err(refused)?)
+            Some(machine::step(state, GroupEvent::Remove { id }).map_err(refused)?)
         };
         let appended = append_commit(&mut held, state, id, entries)?;
         if let Some((next, effects)) = removal {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::group::group_file::GroupFile;
 use crate::group::held::GroupGuard;
-use crate::group::machine::Effect;
+use crate::group::machine::GroupEffect;
 use crate::group::state::GroupState;
 use crate::store::layout;
 
@@ -12,16 +12,16 @@ pub(crate) fn put(
     held: &GroupGuard<'_>,
     boot_id: [u8; 16],
     state: &GroupState,
-    effects: &[Effect],
+    effects: &[GroupEffect],
 ) -> Result<()> {
     let file = GroupFile::of_state(boot_id, state);
-    if effects.contains(&Effect::Settings) {
+    if effects.contains(&GroupEffect::Settings) {
         held.put_settings(&file)?;
     } else {
         held.put_group_file(&file)?;
     }
     for effect in effects {
-        if let Effect::Forget(id) = effect {
+        if let GroupEffect::Forget(id) = effect {
             // If that fails, or the file is gone already: the next member to join removes files
             // without a lock.
             let _ = held.guard().rename_in(&layout::member_file(id));

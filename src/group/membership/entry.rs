@@ -10,7 +10,7 @@ use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
 use crate::group::held::GroupGuard;
-use crate::group::machine::{self, Event};
+use crate::group::machine::{self, GroupEvent};
 use crate::group::member_file::{self, HeartbeatReading, MemberFile};
 use crate::group::state::{GroupState, MemberState, TopicState, Topics};
 use crate::group::subscription::{Matcher, Subscription};
@@ -50,7 +50,9 @@ pub(super) fn enter(
         match (same, is_dead) {
             (true, true) => replaces = Some(*id),
             (true, false) => return Err(instance_lives(held, member)),
-            (false, true) if member.instance_id.is_none() => events.push(Event::Remove { id: *id }),
+            (false, true) if member.instance_id.is_none() => {
+                events.push(GroupEvent::Remove { id: *id })
+            }
             (false, _) => {}
         }
     }
@@ -69,7 +71,7 @@ pub(super) fn enter(
         .cloned()
         .collect();
     if is_change(&state, &topics, &wanted) {
-        events.push(Event::Topics { topics, wanted });
+        events.push(GroupEvent::Topics { topics, wanted });
     }
     let process = Process::current(&**store.clock());
     let member = MemberState {
@@ -84,7 +86,7 @@ pub(super) fn enter(
         pid: process.pid,
         host: process.host.clone(),
     };
-    events.push(Event::Join {
+    events.push(GroupEvent::Join {
         id: file.id(),
         member: Box::new(member),
         replaces,

@@ -11,7 +11,7 @@ use super::*;
 use crate::disk::Open;
 use crate::error::Kind;
 use crate::group::change::{CommitEntry, delete, reset};
-use crate::group::fixture::{LONG, Place, create, named, options, place, topic};
+use crate::group::fixture::{Fixture, LONG, create, named, options, place, topic};
 use crate::group::subscription::Naming;
 use crate::group::{Entry, committed_offsets, describe};
 use crate::types::PartitionId;
@@ -32,7 +32,7 @@ fn tp(partition: PartitionId) -> TopicPartition {
     TopicPartition::new(topic(), partition)
 }
 
-fn at(member: &Membership, place: &Place, partition: PartitionId) -> Option<i64> {
+fn at(member: &Membership, place: &Fixture, partition: PartitionId) -> Option<i64> {
     let committed = member.committed(&tp(partition), place.topic_id);
     committed.map(|committed| committed.offset)
 }

@@ -1,11 +1,11 @@
 use super::*;
 use crate::disk::{Disk, OsDisk};
-use crate::group::fixture::{Place, place};
+use crate::group::fixture::{Fixture, place};
 
 const RETRY: Duration = Duration::from_micros(300);
 
 /// A log of some bytes, and its sync.
-fn log_of(place: &Place, dir: &Arc<dyn Dir>, len: u64) -> (Arc<dyn File>, OffsetsSync) {
+fn log_of(place: &Fixture, dir: &Arc<dyn Dir>, len: u64) -> (Arc<dyn File>, OffsetsSync) {
     let log = dir.open(layout::OFFSETS_LOG, Open::Append).expect("log");
     log.append(&vec![b'x'; usize::try_from(len).expect("small")])
         .expect("append");

@@ -31,7 +31,7 @@ struct Sample {
     /// Where each batch lies: segment, position, base offset, last offset.
     batches: Vec<(Offset, u64, Offset, Offset)>,
     /// The log's end after each batch, from none on.
-    places: Vec<Place>,
+    places: Vec<LogPosition>,
 }
 
 const INTERVAL: u64 = 150;

@@ -7,7 +7,7 @@ use super::*;
 use crate::error::Kind;
 use crate::log::unsynced_rewrite::epochs_of_batches;
 
-fn from(durable: Option<Place>) -> RecoverFrom {
+fn from(durable: Option<LogPosition>) -> RecoverFrom {
     RecoverFrom {
         log_start: Some(0),
         durable,
@@ -26,9 +26,9 @@ fn active_log(sample: &Sample) -> Arc<dyn crate::disk::File> {
 }
 
 /// The place after the last whole batch in the first `len` bytes of the active segment.
-fn whole(sample: &Sample, len: u64) -> Place {
-    let inside = |p: &&Place| p.segment == sample.tail.active && p.position <= len;
-    let empty = Place {
+fn whole(sample: &Sample, len: u64) -> LogPosition {
+    let inside = |p: &&LogPosition| p.segment == sample.tail.active && p.position <= len;
+    let empty = LogPosition {
         offset: sample.tail.active,
         segment: sample.tail.active,
         position: 0,
@@ -84,9 +84,9 @@ proptest! {
         let mut crc = [0; 4];
         log.read_at(&mut crc, position + 17).expect("read");
         log.write_at(&crc.map(|byte| !byte), position + 17).expect("spoiled");
-        let all = Place { offset: i64::MAX, segment: i64::MAX, position: u64::MAX };
+        let all = LogPosition { offset: i64::MAX, segment: i64::MAX, position: u64::MAX };
         let sound = last_sound_place(&*sample.dir, &sample.segments(), sample.places[0], all, Some(&sample.epochs));
-        prop_assert_eq!(sound.expect("walked"), Place { offset: first, segment, position });
+        prop_assert_eq!(sound.expect("walked"), LogPosition { offset: first, segment, position });
         let carried = epochs_of_batches(&*sample.dir, &sample.segments()).expect("walked");
         prop_assert!(carried.entries().iter().all(|(_, start)| *start < first || first == 0));
         let mut cuts = Vec::new();
@@ -112,7 +112,7 @@ proptest! {
         torn in 0..60_usize,
     ) {
         let sample = Sample::new(&plans);
-        let in_active: Vec<Place> =
+        let in_active: Vec<LogPosition> =
             sample.places.iter().copied().filter(|p| p.segment == sample.tail.active).collect();
         prop_assume!(!in_active.is_empty());
         let published = known.get(&in_active).position;

@@ -209,7 +209,7 @@ impl PartitionWriter {
             cuts: &mut self.cuts,
         };
         let mut ready = ready(recovery, self.known, self.first, epoch)?;
-        if let Ready::Page(page) = &mut ready {
+        if let LeaderPage::Page(page) = &mut ready {
             let shown = page.high_watermark;
             expected.raise_high_watermark(page);
             if page.high_watermark > shown {
@@ -218,7 +218,7 @@ impl PartitionWriter {
         }
         drop(held);
         match ready {
-            Ready::Page(page) => {
+            LeaderPage::Page(page) => {
                 self.first = false;
                 if !self.topic.is_current()? {
                     // The process that changed it could not raise the high watermark, as there was
@@ -227,7 +227,7 @@ impl PartitionWriter {
                 }
                 Ok(page)
             }
-            Ready::Sealed(page) => {
+            LeaderPage::Sealed(page) => {
                 self.unseal(&page)?;
                 Err(fenced(&self.tp))
             }
@@ -389,8 +389,8 @@ impl PartitionWriter {
         };
         let ready = ready(recovery, self.known, self.first, epoch)?;
         let mut page = match ready {
-            Ready::Page(page) => page,
-            Ready::Sealed(page) => {
+            LeaderPage::Page(page) => page,
+            LeaderPage::Sealed(page) => {
                 drop(held);
                 self.unseal(&page)?;
                 return Err(fenced(&self.tp));
@@ -487,7 +487,7 @@ fn fenced(tp: &TopicPartition) -> Error {
 }
 
 /// A replica that is ready, or one that waits for a new leader epoch.
-enum Ready {
+enum LeaderPage {
     /// Appends may go on.
     Page(StatePage),
     /// Only a new epoch lifts the seal.
@@ -501,7 +501,7 @@ fn ready(
     known: Option<u64>,
     first: bool,
     epoch: LeaderEpoch,
-) -> Result<Ready> {
+) -> Result<LeaderPage> {
     let held = recovery.held;
     let mut page = recovery.ready(held.page()?, known, first)?;
     if page.leader_epoch < epoch {
@@ -510,8 +510,8 @@ fn ready(
         return Err(fenced(held.replica().tp()));
     }
     Ok(if page.seal.is_some() {
-        Ready::Sealed(page)
+        LeaderPage::Sealed(page)
     } else {
-        Ready::Page(page)
+        LeaderPage::Page(page)
     })
 }

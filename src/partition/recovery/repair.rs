@@ -25,7 +25,7 @@ impl ReplicaRecovery<'_> {
             .first()
             .copied()
             .unwrap_or(page.tail.log_start);
-        let start = log::Place {
+        let start = log::LogPosition {
             offset: first,
             segment: first,
             position: 0,

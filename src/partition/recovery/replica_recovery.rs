@@ -303,7 +303,7 @@ impl ReplicaRecovery<'_> {
             let segments = Segments::list(&**replica.dir())?;
             let first = segments.bases().first().copied().unwrap_or_default();
             next.tail = recovered.tail;
-            next.durable = log::Place {
+            next.durable = log::LogPosition {
                 offset: first,
                 segment: first,
                 position: 0,

@@ -9,7 +9,7 @@
 use super::replica_recovery::ReplicaRecovery;
 use crate::disk::Open;
 use crate::error::{Error, Result};
-use crate::log::{self, FileKind, Place, RecoverFrom, SegmentFile, Segments, Tail};
+use crate::log::{self, FileKind, LogPosition, RecoverFrom, SegmentFile, Segments, Tail};
 use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -24,7 +24,7 @@ impl ReplicaRecovery<'_> {
         let dir = &**self.held.replica().dir();
         let segments = Segments::list(dir)?;
         let at = log::locate(dir, &segments, &page.tail, to)?;
-        let place = Place {
+        let place = LogPosition {
             offset: at.offset,
             segment: at.segment,
             position: at.position,

@@ -22,7 +22,7 @@ use super::meta_properties::MetaProperties;
 use crate::disk::{Dir, Disk, EntryKind, FileId, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::dir::StoreDir;
-use crate::store::kept::{self, KeptFile};
+use crate::store::kept::{self, CachedFile};
 use crate::store::small_file::read_small;
 use crate::store::usability::{is_denied, refuse_network};
 use crate::store::{layout, topics};
@@ -317,10 +317,10 @@ fn not_claimed(broker: BrokerId, path: &Path) -> Error {
 }
 
 /// The file of a claim, if there is one.
-fn claim_file(dir: &Arc<dyn Dir>) -> Result<Option<KeptFile>> {
+fn claim_file(dir: &Arc<dyn Dir>) -> Result<Option<CachedFile>> {
     let name = layout::META_PROPERTIES;
     match dir.open_to_compare(name) {
-        Ok(file) => Ok(Some(KeptFile::new(dir, name.to_owned(), file))),
+        Ok(file) => Ok(Some(CachedFile::new(dir, name.to_owned(), file))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("open", join(&**dir, name), e)),
     }

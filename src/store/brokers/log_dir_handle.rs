@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::disk::{Dir, FileId};
-use crate::store::kept::KeptFile;
+use crate::store::kept::CachedFile;
 use crate::types::BrokerId;
 
 /// A broker's log directory, open, and its registered place.
@@ -14,5 +14,5 @@ pub struct LogDir {
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) id: FileId,
     /// Of a place elsewhere.
-    pub(crate) claim: Option<KeptFile>,
+    pub(crate) claim: Option<CachedFile>,
 }

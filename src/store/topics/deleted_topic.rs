@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::topic_meta::TopicMeta;
-use crate::store::kept::{KeptFile, Recent};
+use crate::store::kept::{CachedFile, LruCache};
 use crate::types::Uuid;
 
 /// A deletion proof that was read. Its content never changes; it counts while its path names it.
@@ -13,11 +13,11 @@ pub(crate) struct DeletedTopic {
     pub(crate) meta: TopicMeta,
     /// All replica directories that it names, including retired ones.
     pub(crate) uuids: HashSet<Uuid>,
-    pub(crate) file: KeptFile,
+    pub(crate) file: CachedFile,
 }
 
 /// The proofs that were read last: a removal reads the same one thousands of times.
-pub(crate) type DeletedTopics = Recent<Uuid, Arc<DeletedTopic>, DELETED_TOPICS_MAX>;
+pub(crate) type DeletedTopics = LruCache<Uuid, Arc<DeletedTopic>, DELETED_TOPICS_MAX>;
 
 /// Number of proofs that are cached.
 pub(crate) const DELETED_TOPICS_MAX: usize = 4;

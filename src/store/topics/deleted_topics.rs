@@ -20,7 +20,7 @@ use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::log::PartitionMetadata;
 use crate::store::dir::StoreDir;
-use crate::store::kept::KeptFile;
+use crate::store::kept::CachedFile;
 use crate::store::lock::{FencedGuard, FencedLock, is_gone, make_place, path_of};
 use crate::store::small_file::read_small;
 use crate::store::{json_file, layout};
@@ -155,7 +155,7 @@ fn read(store: &StoreDir, topic_id: Uuid) -> Result<Option<Arc<DeletedTopic>>> {
     let deleted = Arc::new(DeletedTopic {
         uuids: replicas.map(|r| r.uuid).chain(retired).collect(),
         meta,
-        file: KeptFile::new(store.root(), path, file),
+        file: CachedFile::new(store.root(), path, file),
     });
     store.deleted_topics().put(&topic_id, &deleted);
     Ok(Some(deleted))

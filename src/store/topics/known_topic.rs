@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use super::configs::TopicConfigs;
 use super::topic_meta::TopicMeta;
 use crate::error::Result;
-use crate::store::kept::{KeptFile, Recent};
+use crate::store::kept::{CachedFile, LruCache};
 use crate::types::{PartitionId, TopicName, Uuid};
 
 /// A topic file that was read. All handles of the topic share its content and its descriptor while
@@ -20,7 +20,7 @@ struct Read {
     meta: Arc<TopicMeta>,
     /// `None` if a newer version wrote configs that this one does not know.
     configs: Option<Arc<TopicConfigs>>,
-    file: KeptFile,
+    file: CachedFile,
     uuids: OnceLock<Uuids>,
 }
 
@@ -41,7 +41,7 @@ const KEPT: usize = 16;
 #[derive(Debug, Default)]
 pub struct OpenTopics {
     shared: Mutex<HashMap<TopicName, Weak<Read>>>,
-    recent: Recent<TopicName, Arc<Read>, KEPT>,
+    recent: LruCache<TopicName, Arc<Read>, KEPT>,
 }
 
 impl OpenTopics {
@@ -73,7 +73,7 @@ impl KnownTopic {
         open: &OpenTopics,
         name: &TopicName,
         meta: TopicMeta,
-        file: KeptFile,
+        file: CachedFile,
     ) -> Self {
         let topic = Arc::new(Read {
             configs: meta.configs().ok().map(Arc::new),
@@ -105,7 +105,7 @@ impl KnownTopic {
     }
 
     /// The file.
-    pub fn file(&self) -> &KeptFile {
+    pub fn file(&self) -> &CachedFile {
         &self.0.file
     }
 

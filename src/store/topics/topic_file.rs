@@ -8,7 +8,7 @@ use super::topic_meta::TopicMeta;
 use crate::disk::{EntryKind, join};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::dir::StoreDir;
-use crate::store::kept::KeptFile;
+use crate::store::kept::CachedFile;
 use crate::store::lock::FencedGuard;
 use crate::store::{json_file, layout};
 use crate::types::TopicName;
@@ -44,11 +44,11 @@ fn load(store: &StoreDir, name: &TopicName) -> Result<Option<(TopicMeta, TopicFi
              keeps the data"
         ))
     })?;
-    Ok(Some((meta, KeptFile::new(dir, path, file))))
+    Ok(Some((meta, CachedFile::new(dir, path, file))))
 }
 
 /// A topic file that was read, so that it can be told from its successors.
-pub type TopicFile = KeptFile;
+pub type TopicFile = CachedFile;
 
 /// Reads a topic, unless the cached content is current: a caller that visits its partitions reads
 /// it once.

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mq::client::offset_spec::PointRange;
+use mq::client::offset_spec::UnresolvedRange;
 use mq::client::{
-    CommitWhen, Delivered, Delivery, End, Generation, GroupOptions, GroupSession, Order, ReadFrom,
+    CommitWhen, Delivered, End, Generation, GroupOptions, GroupSession, Order, OutputProgress,
+    ReadFrom,
 };
 use mq::group::Subscription;
 use mq::types::TopicName;
@@ -16,7 +17,7 @@ use super::{Place, wait_until};
 #[derive(Debug, Default)]
 struct Output(Mutex<Vec<Delivered>>);
 
-impl Delivery for Output {
+impl OutputProgress for Output {
     fn take(&self) -> Vec<Delivered> {
         std::mem::take(&mut self.0.lock().expect("unpoisoned"))
     }
@@ -41,7 +42,7 @@ impl Place {
             session_timeout: Duration::from_secs(3600),
             commit,
             interval: Duration::from_secs(3600),
-            range: PointRange::default(),
+            range: UnresolvedRange::default(),
             to_end: false,
             began: None,
             read_from: ReadFrom::Leader,
@@ -149,7 +150,7 @@ fn an_explicit_commit_commits_whatever_else_does() {
 #[derive(Debug, Default)]
 struct Stuck(Mutex<()>);
 
-impl Delivery for Stuck {
+impl OutputProgress for Stuck {
     fn take(&self) -> Vec<Delivered> {
         drop(self.0.lock());
         Vec::new()

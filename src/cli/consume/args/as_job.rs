@@ -9,14 +9,14 @@ use crate::cli::common::{broker_id, bytes_as_given, usage};
 use crate::cli::consume::command::check_command;
 use crate::cli::consume::exec::is_source;
 use crate::cli::consume::filter::{Filter, HeaderIs};
-use crate::cli::consume::job::{ExecJob, GroupJob, Job, Topics};
+use crate::cli::consume::job::{ConsumeJob, ExecJob, GroupJob, Topics};
 use crate::cli::lang::{
     Delimiter, Format, Framing, FramingOptions, Now, Renderer, Template, parse_duration,
     parse_partitions, parse_selection,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
-use crate::cli::selection::Selection as Named;
-use crate::client::offset_spec::Selection;
+use crate::cli::selection::TopicSelection as Named;
+use crate::client::offset_spec::ReadRanges;
 use crate::client::{CommitWhen, ReadFrom, stores};
 use crate::error::Result;
 use crate::types::TopicName;
@@ -30,7 +30,7 @@ const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.
-    pub(super) fn job(self, now: &Now) -> Result<Job> {
+    pub(super) fn job(self, now: &Now) -> Result<ConsumeJob> {
         let framing = FramingOptions {
             format: self.format.as_deref(),
             json: self.json,
@@ -76,13 +76,13 @@ impl Args {
             .as_deref()
             .map(|o| parse_selection(o, now))
             .transpose()?;
-        if self.group.is_some() && matches!(selection, Some(Selection::Each(_))) {
+        if self.group.is_some() && matches!(selection, Some(ReadRanges::Each(_))) {
             return Err(usage(
                 "a group reads all partitions: -o cannot name them with -g",
                 "say -o A:B for all, or read without -g",
             ));
         }
-        if self.partitions.is_some() && matches!(selection, Some(Selection::Each(_))) {
+        if self.partitions.is_some() && matches!(selection, Some(ReadRanges::Each(_))) {
             return Err(usage(
                 "-p and -o both name partitions",
                 "name them in one of the two",
@@ -101,7 +101,7 @@ impl Args {
         let (topics, named) = topics(&self.topics, self.regex)?;
         if named.has_partitions() {
             let by_option = self.partitions.is_some();
-            if by_option || matches!(selection, Some(Selection::Each(_))) {
+            if by_option || matches!(selection, Some(ReadRanges::Each(_))) {
                 let option = if by_option { "-p" } else { "-o" };
                 return Err(usage(
                     format!("{option} and T:P both name partitions"),
@@ -163,7 +163,7 @@ impl Args {
                 "name the group with -g",
             ));
         }
-        Ok(Job {
+        Ok(ConsumeJob {
             topics,
             named,
             wait: self.wait,
@@ -245,15 +245,15 @@ fn exec_job(
     })
 }
 
-fn points_to_stored(selection: Option<&Selection>) -> bool {
-    use crate::client::offset_spec::Point;
-    let stored = |range: &crate::client::offset_spec::PointRange| {
-        range.from == Some(Point::Stored) || range.to == Some(Point::Stored)
+fn points_to_stored(selection: Option<&ReadRanges>) -> bool {
+    use crate::client::offset_spec::UnresolvedOffset;
+    let stored = |range: &crate::client::offset_spec::UnresolvedRange| {
+        range.from == Some(UnresolvedOffset::Stored) || range.to == Some(UnresolvedOffset::Stored)
     };
     match selection {
         None => false,
-        Some(Selection::All(range)) => stored(range),
-        Some(Selection::Each(each)) => each.iter().any(|(_, range)| stored(range)),
+        Some(ReadRanges::All(range)) => stored(range),
+        Some(ReadRanges::Each(each)) => each.iter().any(|(_, range)| stored(range)),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::cli::lang::{
 };
 use crate::cli::pattern::bad_regex;
 use crate::cli::produce::hints;
-use crate::cli::produce::job::{Added, AutoCreate, Echo, Job, Source};
+use crate::cli::produce::job::{Added, AutoCreate, Echo, ProduceJob, Source};
 use crate::client::ProducerOptions;
 use crate::error::{Error, Kind, Result};
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
@@ -31,7 +31,7 @@ const UNACKNOWLEDGED_BYTES_MAX: usize = 128 << 20;
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.
-    pub(super) fn job(self, now: Now) -> Result<Job> {
+    pub(super) fn job(self, now: Now) -> Result<ProduceJob> {
         let by_default_lines = self.delimiter.is_none() && !self.nul;
         let (named, first) = if self.each_topic {
             (None, self.topic.map(PathBuf::from))
@@ -213,7 +213,7 @@ impl Args {
                 }
             }
         }
-        Ok(Job {
+        Ok(ProduceJob {
             topic,
             sources: sources.into(),
             input,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::client::group_session::orders::{CommitWhen, Order};
 use crate::client::group_session::starts;
-use crate::client::offset_spec::Point;
+use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::open_reader;
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
@@ -446,7 +446,7 @@ impl MembershipThread {
             .options
             .range
             .from
-            .is_some_and(|from| from != Point::Stored);
+            .is_some_and(|from| from != UnresolvedOffset::Stored);
         if asked && !self.noted_unused {
             self.noted_unused = true;
             self.shared.order(Order::Note(format!(

@@ -359,7 +359,7 @@ fn elect_later(cluster: &Cluster, forced: Forced) -> bool {
         topic_id: meta.topic_id,
         leader: p.leader,
         epoch: p.leader_epoch,
-        kind: ChangeKind::Elect(Election {
+        kind: ChangeKind::Elect(LeaderElection {
             to: 2,
             uuid: p.uuid_of(2).unwrap(),
             drop_from_isr: vec![p.leader],

@@ -338,7 +338,7 @@ fn who_slept_counts_little_of_that_time() {
     bench.lock = Lock::Held(0);
     assert_eq!(bench.report(), Effects::default());
     bench.now += secs(5);
-    assert_eq!(bench.feed(Event::Tick), Effects::default());
+    assert_eq!(bench.feed(ControllerEvent::Tick), Effects::default());
     let rest = LOCK_STOPPED_AFTER - LOCK_WATCH_BREAK;
     let nearly = rest - Duration::from_millis(10);
     assert_eq!(bench.pass(nearly), Effects::default());

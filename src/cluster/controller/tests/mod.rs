@@ -14,8 +14,8 @@ use super::changes::apply;
 use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::state::{
-    BrokerLiveness, Change, ChangeKind, Effects, Election, Ended, Event, Forced, Lock,
-    PageSnapshot, ProbeResult, ReplicaSnapshot, Rules, State,
+    BrokerLiveness, Change, ChangeKind, ControllerEvent, Effects, Ended, Forced, LeaderElection,
+    Lock, PageSnapshot, ProbeResult, ReplicaSnapshot, Rules, State,
 };
 use super::step::step;
 use crate::partition::{Ahead, Extents, Joining};
@@ -144,7 +144,7 @@ impl Bench {
         bench
     }
 
-    fn feed(&mut self, event: Event) -> Effects {
+    fn feed(&mut self, event: ControllerEvent) -> Effects {
         let (state, mut all) = step(std::mem::take(&mut self.state), event, self.now);
         self.state = state;
         let mut rounds = 0;
@@ -170,7 +170,7 @@ impl Bench {
                     .collect(),
                 lock: if at.probe { self.lock } else { Lock::Untried },
             });
-            let event = Event::Observed(answers.collect());
+            let event = ControllerEvent::Observed(answers.collect());
             let (state, more) = step(std::mem::take(&mut self.state), event, self.now);
             self.state = state;
             all.observations.extend(more.observations);
@@ -182,11 +182,11 @@ impl Bench {
     }
 
     fn see_brokers(&mut self) -> Effects {
-        self.feed(Event::Brokers(self.brokers.clone()))
+        self.feed(ControllerEvent::Brokers(self.brokers.clone()))
     }
 
     fn see_topic(&mut self) -> Effects {
-        let mut effects = self.feed(Event::Topic(self.topic.clone(), self.rules));
+        let mut effects = self.feed(ControllerEvent::Topic(self.topic.clone(), self.rules));
         let is_change = |text: &mut String| text.contains("reassign") || text.contains("was given");
         self.change_notes
             .extend(effects.notified.extract_if(.., is_change));
@@ -200,7 +200,7 @@ impl Bench {
 
     fn report(&mut self) -> Effects {
         let tp = TopicPartition::new(self.topic.name.clone(), 0);
-        self.feed(Event::Reported(vec![tp]))
+        self.feed(ControllerEvent::Reported(vec![tp]))
     }
 
     /// Time passes, and what falls due is done.
@@ -212,7 +212,7 @@ impl Bench {
             turns += 1;
             assert!(turns < 1000, "due again and again at {:?}", self.now);
             self.now = self.now.max(due);
-            let more = self.feed(Event::Tick);
+            let more = self.feed(ControllerEvent::Tick);
             all.moves.extend(more.moves);
             all.changes.extend(more.changes);
             all.notified.extend(more.notified);
@@ -230,7 +230,7 @@ impl Bench {
 
     fn end(&mut self, job: WorkId, done: bool) -> Effects {
         let tp = TopicPartition::new(self.topic.name.clone(), 0);
-        self.feed(Event::Ended(vec![Ended { job, tp, done }]))
+        self.feed(ControllerEvent::Ended(vec![Ended { job, tp, done }]))
     }
 
     /// Makes the change and reports its end; returns what follows.
@@ -253,7 +253,7 @@ impl Bench {
         assert_eq!(self.see_topic(), Effects::default());
         let tp = what.tp.clone();
         let done = true;
-        self.feed(Event::Ended(vec![Ended { job, tp, done }]))
+        self.feed(ControllerEvent::Ended(vec![Ended { job, tp, done }]))
     }
 }
 
@@ -272,7 +272,7 @@ fn one_change(effects: &Effects) -> &Change {
 }
 
 #[track_caller]
-fn election(effects: &Effects) -> &Election {
+fn election(effects: &Effects) -> &LeaderElection {
     match &one_change(effects).kind {
         ChangeKind::Elect(election) => election,
         other => panic!("{other:?}"),

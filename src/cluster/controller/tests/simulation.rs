@@ -187,7 +187,7 @@ impl World {
         self.state = State::default();
         // A sealed log stays sealed.
         self.moves.clear();
-        self.happen(Event::Brokers(self.brokers.clone()));
+        self.happen(ControllerEvent::Brokers(self.brokers.clone()));
         for topic in 0..TOPICS.len() {
             self.see(topic);
         }
@@ -198,10 +198,10 @@ impl World {
             unclean: TOPICS[topic].1,
             lag_max: secs(30),
         };
-        self.happen(Event::Topic(self.topics[topic].clone(), rules));
+        self.happen(ControllerEvent::Topic(self.topics[topic].clone(), rules));
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: ControllerEvent) {
         let (state, mut todo) = step(std::mem::take(&mut self.state), event, self.now);
         self.state = state;
         self.acts += todo.moves.len() + todo.changes.len();
@@ -211,7 +211,7 @@ impl World {
                 .drain(..)
                 .map(|at| self.observe(at))
                 .collect();
-            self.happen(Event::Observed(observed));
+            self.happen(ControllerEvent::Observed(observed));
         }
         for planned in todo.moves {
             self.begin_move(planned);
@@ -226,7 +226,7 @@ impl World {
             for topic in 0..TOPICS.len() {
                 self.see(topic);
             }
-            self.happen(Event::Ended(ended));
+            self.happen(ControllerEvent::Ended(ended));
         }
     }
 
@@ -313,7 +313,7 @@ impl World {
             }
             self.see(at.0);
             let tp = what.tp;
-            self.happen(Event::Ended(vec![Ended { job, tp, done }]));
+            self.happen(ControllerEvent::Ended(vec![Ended { job, tp, done }]));
         }
     }
 
@@ -414,12 +414,12 @@ impl World {
             0..=3 => {
                 let liveness = self.brokers.get_mut(&broker).unwrap();
                 liveness.alive = !liveness.alive;
-                self.happen(Event::Brokers(self.brokers.clone()));
+                self.happen(ControllerEvent::Brokers(self.brokers.clone()));
             }
             4 => {
                 let liveness = self.brokers.get_mut(&broker).unwrap();
                 liveness.drained = !liveness.drained;
-                self.happen(Event::Brokers(self.brokers.clone()));
+                self.happen(ControllerEvent::Brokers(self.brokers.clone()));
             }
             5 | 6 => {
                 if let Some(replica) = self.replicas.get_mut(&(at, broker)) {
@@ -433,7 +433,7 @@ impl World {
             }
             8 => self.reassign(at),
             9 => self.new_controller(),
-            _ => self.happen(Event::Reported(vec![self.tp(at)])),
+            _ => self.happen(ControllerEvent::Reported(vec![self.tp(at)])),
         }
     }
 
@@ -480,7 +480,7 @@ impl World {
             assert!(turns < 10_000, "it never rests");
             self.now = self.now.max(next);
             self.end_moves();
-            self.happen(Event::Tick);
+            self.happen(ControllerEvent::Tick);
         }
         self.now = until;
     }
@@ -511,7 +511,7 @@ pub(crate) fn live_through(seed: u64) {
     for round in 0..120 {
         for at in all() {
             if !world.usable(at) {
-                world.happen(Event::Reported(vec![world.tp(at)]));
+                world.happen(ControllerEvent::Reported(vec![world.tp(at)]));
             }
         }
         world.pass(if round < 20 { secs(5) } else { secs(20) });

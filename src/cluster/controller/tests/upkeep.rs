@@ -171,7 +171,7 @@ fn leaders_are_moved_back_a_few_at_a_time() {
             tp: planned.what.tp.clone(),
             done: true,
         });
-        effects = bench.feed(Event::Ended(ended.collect()));
+        effects = bench.feed(ControllerEvent::Ended(ended.collect()));
     }
     assert_eq!(effects, Effects::default());
     // Each leader at first, each replica for its followers, and each before its transfer.
@@ -218,7 +218,7 @@ fn a_late_change_changes_nothing() {
         topic_id: Uuid([9; 16]),
         leader,
         epoch,
-        kind: ChangeKind::Elect(Election {
+        kind: ChangeKind::Elect(LeaderElection {
             to,
             uuid: uuid(to),
             drop_from_isr: vec![1],
@@ -238,7 +238,7 @@ fn a_late_change_changes_nothing() {
     other_topic.topic_id = Uuid([8; 16]);
     late.push(other_topic);
     let mut other_directory = elect(4, 1, 2);
-    other_directory.kind = ChangeKind::Elect(Election {
+    other_directory.kind = ChangeKind::Elect(LeaderElection {
         to: 2,
         uuid: uuid(7),
         drop_from_isr: vec![],

@@ -256,7 +256,7 @@ fn many_at_once_hand_over_without_a_gap() {
 }
 
 /// A member's life: reads one record of each of its partitions in each turn. Returns how many.
-fn work(place: &Place, n: usize) -> usize {
+fn work(place: &Fixture, n: usize) -> usize {
     let mut member = place.join("g").expect("join");
     let mut read = 0;
     for _ in 0..25 {

@@ -6,18 +6,18 @@ use crate::disk::{Disk, Entry, OsDisk};
 
 const LONG: Duration = Duration::from_secs(30);
 
-struct Place {
+struct Fixture {
     _temp: tempfile::TempDir,
     dir: Arc<dyn Dir>,
     lock: FencedLock,
 }
 
-fn place() -> Place {
+fn place() -> Fixture {
     let temp = tempfile::tempdir().expect("temp");
     let dir = OsDisk.open_dir(temp.path()).expect("open");
     create_lock(&*dir).expect("lock");
     let lock = FencedLock::of_group(Arc::clone(&dir), Arc::new(SystemClock::default()));
-    Place {
+    Fixture {
         _temp: temp,
         dir,
         lock,

@@ -1,9 +1,9 @@
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::client::offset_spec::{Point, PointRange};
+use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
 
-fn job(line: &[&str]) -> Result<Job> {
+fn job(line: &[&str]) -> Result<ConsumeJob> {
     let now = Now {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
@@ -20,7 +20,7 @@ fn job(line: &[&str]) -> Result<Job> {
     }
 }
 
-fn good(line: &str) -> Job {
+fn good(line: &str) -> ConsumeJob {
     let words: Vec<&str> = line.split_whitespace().collect();
     job(&words).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
@@ -42,17 +42,32 @@ fn by_default_everything_and_on() {
 
 #[test]
 fn selections() {
-    let range = |from, to| Some(Selection::All(PointRange { from, to }));
+    let range = |from, to| Some(ReadRanges::All(UnresolvedRange { from, to }));
     for (line, selection, ends) in [
-        ("a -o -10", range(Some(Point::Minus(10)), None), false),
-        ("a -o-10:", range(Some(Point::Minus(10)), None), false),
-        ("a -o :end", range(None, Some(Point::End)), true),
+        (
+            "a -o -10",
+            range(Some(UnresolvedOffset::Minus(10)), None),
+            false,
+        ),
+        (
+            "a -o-10:",
+            range(Some(UnresolvedOffset::Minus(10)), None),
+            false,
+        ),
+        ("a -o :end", range(None, Some(UnresolvedOffset::End)), true),
         (
             "a -o 17:+1",
-            range(Some(Point::At(17)), Some(Point::Plus(1))),
+            range(
+                Some(UnresolvedOffset::At(17)),
+                Some(UnresolvedOffset::Plus(1)),
+            ),
             true,
         ),
-        ("a -g g -o stored", range(Some(Point::Stored), None), false),
+        (
+            "a -g g -o stored",
+            range(Some(UnresolvedOffset::Stored), None),
+            false,
+        ),
     ] {
         let job = good(line);
         assert_eq!(job.selection, selection, "{line}");

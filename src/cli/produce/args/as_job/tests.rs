@@ -5,7 +5,7 @@ use crate::client::{Acks, Keyless};
 use crate::record::Partitioner;
 use crate::types::Compression;
 
-fn job(line: &[&str]) -> Result<Job> {
+fn job(line: &[&str]) -> Result<ProduceJob> {
     let now = Now {
         now_ms: 1_767_225_600_000,
         zone: TimeZone::UTC,
@@ -22,7 +22,7 @@ fn job(line: &[&str]) -> Result<Job> {
     }
 }
 
-fn good(line: &[&str]) -> Job {
+fn good(line: &[&str]) -> ProduceJob {
     job(line).unwrap_or_else(|e| panic!("{line:?}: {e}"))
 }
 
