@@ -173,12 +173,12 @@ sabotage "a recovery after a reboot syncs nothing" src/partition/recovery/replic
         }' \
   crash a_boot_that_lost_nothing
 
-sabotage "a creator does not sync its replica" src/lifecycle/new_replica.rs \
+sabotage "a creator does not sync its replica" src/lifecycle/replica_creation.rs \
   '    dir.sync().map_err(error("sync"))?;' '' \
   crash stop_in_create
 
 sabotage "creators lock a partition's replicas in the order of the assignment" \
-  src/lifecycle/new_replica.rs \
+  src/lifecycle/replica_creation.rs \
   '    plans.sort_by(|a, b| (&a.tp, a.broker).cmp(&(&b.tp, b.broker)));' \
   '    plans.sort_by(|a, b| a.tp.cmp(&b.tp));' \
   topics creators_of_one_topic
@@ -308,7 +308,7 @@ sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.
   'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
   shared_sync those_who_commit_at_once
 
-sabotage "notes of other logs stay" src/group/held.rs \
+sabotage "notes of other logs stay" src/group/group_handle.rs \
   'offsets_sync::remove_notes(&self.guard, Some(&own_note))?;' 'let _ = offsets_sync::remove_notes;' \
   shared_sync what_is_left
 
@@ -342,7 +342,7 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 
 # --- groups
 
-sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/handover.rs \
+sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/reconciliation.rs \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some(),' \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0,' \
   members members_come
@@ -355,14 +355,14 @@ sabotage "an evictor does not probe again" src/group/membership.rs \
 sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
   'let is_own = me.owned.contains(&tp)' \
   'let is_own = (me.owned.contains(&tp) || me.epoch >= 0)' \
-  lib hand_over
+  lib membership::tests::reconciliation
 
 sabotage "a commit may go back" src/group/membership/commits.rs \
   'committed.is_none_or(|committed| committed.offset <= entry.offset)' \
   'committed.is_none_or(|committed| committed.offset <= i64::MAX - entry.offset)' \
   paused_members writes_nothing_old
 
-sabotage "a file that is opened later is taken for the one that was put" src/group/held.rs \
+sabotage "a file that is opened later is taken for the one that was put" src/group/group_handle.rs \
   '        self.guard.step()?;
         Ok(open)' '        Ok(open)' \
   paused_members writes_nothing_old
@@ -371,11 +371,11 @@ sabotage "partitions wait for the command that works on another" src/cli/consume
   'session.works_on(Some(self.generation));' '' \
   exec partitions_move
 
-sabotage "a producer does not wait for its syncs" src/client/delivery/shared.rs \
+sabotage "a producer does not wait for its syncs" src/client/delivery/delivery_state.rs \
   'const ROLLS_AHEAD_MAX: u32 = 4;' 'const ROLLS_AHEAD_MAX: u32 = 40_000;' \
   machine faults_of_the_machine
 
-sabotage "a count of flush.messages waits for flush.ms" src/client/delivery/shared.rs \
+sabotage "a count of flush.messages waits for flush.ms" src/client/delivery/delivery_state.rs \
   'let is_urgent = ticket.is_some() || is_count_reached(configs, &appended);' \
   'let is_urgent = ticket.is_some();' \
   promises a_count_of_flush_messages
@@ -385,13 +385,13 @@ sabotage "a commit does not read the group anew" src/group/membership.rs \
   'if self.others_are_old {' \
   lib membership
 
-sabotage "who takes over does not read what is committed" src/client/group_session/membership_thread/handover.rs \
+sabotage "who takes over does not read what is committed" src/client/group_session/membership_thread/reconciliation.rs \
   '        self.member.refresh_offsets()?;
         if self.options.to_end {' \
   '        if self.options.to_end {' \
   members members_come
 
-sabotage "who starts a partition commits nothing" src/client/group_session/membership_thread/handover.rs \
+sabotage "who starts a partition commits nothing" src/client/group_session/membership_thread/reconciliation.rs \
   'if self.options.commit != CommitWhen::Never {
                 let starts' \
   'if self.options.commit == CommitWhen::OnExit {
@@ -408,11 +408,11 @@ sabotage "the line of a broken holder counts" src/group/offsets_state.rs \
   'if self.last_n.is_some_and(|last| last > line.n && last == u64::MAX) {' \
   lib group
 
-sabotage "who takes the lock leaves no mark" src/group/held.rs \
+sabotage "who takes the lock leaves no mark" src/group/group_handle.rs \
   'if last < guard.n() {' 'if last < guard.n() && guard.n() == u64::MAX {' \
   takeover taken_over
 
-sabotage "a commit does not look whether its lock is still there" src/group/held.rs \
+sabotage "a commit does not look whether its lock is still there" src/group/group_handle.rs \
   '            Err(_) => Err(Error::lost_lock(format!(' \
   '            Err(_) if n < u64::MAX => Ok(()),
             Err(_) => Err(Error::lost_lock(format!(' \
@@ -422,7 +422,7 @@ sabotage "a commit is not synced" src/group/offsets_sync.rs \
   '        log.sync_data()?;' '' \
   offsets_log stopped_in_a_commit
 
-sabotage "the name of offsets.log is not synced" src/group/held.rs \
+sabotage "the name of offsets.log is not synced" src/group/group_handle.rs \
   'dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;' 'let _ = dir;' \
   offsets_log stopped_in_the_first_commit
 
@@ -442,7 +442,7 @@ sabotage "who was taken for dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
   session taken_for_dead
 
-sabotage "a reset does not look for members" src/group/living.rs \
+sabotage "a reset does not look for members" src/group/live_members.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
   offsets nothing_moves
 
@@ -632,11 +632,11 @@ sabotage "a page is believed that does not fit its log" src/partition/end_of_fil
   'if unasked || found.appends {' 'if unasked || found.appends || page.tail.end >= 0 {' \
   promises a_leaders_page_that_is_older
 
-sabotage "a topic file names replicas that were removed meanwhile" src/lifecycle/made_replica.rs \
+sabotage "a topic file names replicas that were removed meanwhile" src/lifecycle/unpublished_replica.rs \
   'Ok(found) => Ok(found == self.identity),' 'Ok(_) => Ok(true),' \
   lib what_is_removed_while_it_is_made
 
-sabotage "a living maker counts as dead" src/lifecycle/maker.rs \
+sabotage "a living maker counts as dead" src/lifecycle/maker_lock.rs \
   'Ok(!free.map_err(' 'Ok(maker == Uuid::ZERO && !free.map_err(' \
   lib a_living_makers_is_waited_for
 

@@ -18,7 +18,7 @@ use super::batch::about;
 use super::closer::{Closer, Signal};
 use super::consumer_options::{ConsumerOptions, OnMissed};
 use super::event::Event;
-use super::feed::FetchBuffer;
+use super::fetch_buffer::FetchBuffer;
 use super::record::{Origin, Record};
 use super::stepping::{Step, Stepping};
 use super::{OffsetSpec, Positions};

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::batch::about;
 use super::closer::{Closer, Signal};
 use super::event::Event;
-use super::feed::FetchBuffer;
+use super::fetch_buffer::FetchBuffer;
 use super::group_options::GroupOptions;
 use super::progress::{Progress, Work};
 use super::record::{Origin, Record, RecordId};

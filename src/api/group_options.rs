@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{OffsetSpec, Store};
-use crate::client::offset_spec::UnresolvedRange;
+use crate::client::unresolved_offset::UnresolvedRange;
 use crate::client::{self, CommitWhen, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::group::{Naming, Subscription};
@@ -171,7 +171,7 @@ impl GroupOptions {
             commit: CommitWhen::AfterWrite,
             interval: self.commit_interval,
             range: UnresolvedRange {
-                from: (self.from != OffsetSpec::Start).then(|| self.from.point()),
+                from: (self.from != OffsetSpec::Start).then(|| self.from.unresolved()),
                 to: None,
             },
             to_end: self.to_end,

@@ -37,7 +37,7 @@ mod closer;
 mod consumer;
 mod consumer_options;
 mod event;
-mod feed;
+mod fetch_buffer;
 mod group_consumer;
 mod group_offsets;
 mod group_options;

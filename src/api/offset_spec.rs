@@ -1,6 +1,6 @@
 //! A place in a partition, before it is resolved to an offset.
 
-use crate::client::offset_spec::UnresolvedOffset;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::Result;
 use crate::partition::{PartitionReader, StatePage};
 use crate::types::{Offset, Timestamp};
@@ -37,7 +37,7 @@ pub enum OffsetSpec {
 
 impl OffsetSpec {
     /// The engine's form of it, as a beginning.
-    pub(super) fn point(self) -> UnresolvedOffset {
+    pub(super) fn unresolved(self) -> UnresolvedOffset {
         let count = |n: u64| Offset::try_from(n).unwrap_or(Offset::MAX);
         match self {
             OffsetSpec::Start => UnresolvedOffset::Start,
@@ -50,8 +50,8 @@ impl OffsetSpec {
     }
 
     /// The engine's form of it, as an end: there, a count would begin where the read begins.
-    pub(super) fn end_point(self, page: &StatePage) -> UnresolvedOffset {
-        match self.point() {
+    pub(super) fn unresolved_end(self, page: &StatePage) -> UnresolvedOffset {
+        match self.unresolved() {
             UnresolvedOffset::Plus(n) => {
                 UnresolvedOffset::At(page.tail.log_start.saturating_add(n))
             }
@@ -61,6 +61,6 @@ impl OffsetSpec {
 
     /// The resolved offset, which must lie in the log, or be its end.
     pub(super) fn resolve(self, reader: &PartitionReader) -> Result<Offset> {
-        crate::client::resolve_within(reader, &reader.page()?, self.point(), None)
+        crate::client::resolve_within(reader, &reader.page()?, self.unresolved(), None)
     }
 }

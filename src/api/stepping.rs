@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::event::Event;
-use super::feed::FetchBuffer;
+use super::fetch_buffer::FetchBuffer;
 use super::record::Record;
 use crate::error::Result;
 

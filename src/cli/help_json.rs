@@ -15,9 +15,9 @@ use clap::{Arg, ArgAction, ArgGroup, Command};
 use serde::Serialize;
 
 use super::Rule;
+use super::argument_relations::{ArgumentRelations, is_multiple};
 use super::lang::{Delimiter, parse_duration, parse_size};
 use super::output::json_line;
-use super::relations::{ArgumentRelations, is_multiple};
 use crate::error::Result;
 
 /// The option on the command line.

@@ -1,6 +1,7 @@
 //! The command line: arguments, formats, tables, progress, exit codes. Only this module prints,
 //! reads the environment, and ends the process.
 
+mod argument_relations;
 pub mod broker;
 mod check_status;
 pub mod common;
@@ -10,25 +11,24 @@ pub mod consent;
 pub mod consume;
 pub mod docs;
 mod env;
-mod equals;
 pub mod exit;
 mod failures;
 mod foreign_flags;
+mod getopt_equals;
 pub mod groups;
 mod help_json;
 pub mod lang;
 pub mod output;
 pub mod pattern;
-mod presence;
 pub mod produce;
 mod progress;
-mod relations;
 mod report;
 mod rules;
-mod selection;
 mod signals;
 pub mod stdout;
+mod store_presence;
 mod tool;
+mod topic_selection;
 pub mod topics;
 mod values;
 
@@ -121,7 +121,7 @@ fn helped<T: Tool>(printed: Result<()>) -> ExitCode {
 /// Whatever clap or a rule of the tool refuses; `--help` and `--version` too.
 fn parse<T: Tool>(words: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
     let mut command = dashed_values(T::command());
-    let words = equals::kept(&command, words.into_iter().collect());
+    let words = getopt_equals::kept(&command, words.into_iter().collect());
     let mut matches = command.try_get_matches_from_mut(words)?;
     rules::check(&mut command, &matches, T::rules())?;
     T::from_arg_matches_mut(&mut matches).map_err(|e| e.format(&mut command))

@@ -1,8 +1,8 @@
 //! Delivery behind a producer: one thread appends, another syncs and confirms.
 
 mod append;
+pub(super) mod delivery_state;
 mod pace;
-pub(super) mod shared;
 mod split;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,9 @@ use crate::record::BatchBuilder;
 use crate::store::{StoreDir, TopicConfigs};
 use crate::types::{PartitionId, TopicName};
 use append::BatchAppender;
-use shared::{DeliveryState, EndGuard, PendingBatches, SyncQueue, Threads, enter, lock, spawn};
+use delivery_state::{
+    DeliveryState, EndGuard, PendingBatches, SyncQueue, Threads, enter, lock, spawn,
+};
 
 /// Interval of the checks whether leadership of partitions with in-flight batches has changed.
 const MOVED_INTERVAL: Duration = Duration::from_millis(1);

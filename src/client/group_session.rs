@@ -16,11 +16,11 @@
 //! 4. A committed offset that the log does not have is an error, never a silent jump.
 
 mod ends;
-mod heartbeat;
+mod heartbeat_thread;
 mod membership_thread;
 pub(super) mod options;
 pub(super) mod orders;
-pub(super) mod shared;
+pub(super) mod session_state;
 mod starts;
 mod watching;
 
@@ -38,7 +38,7 @@ use crate::store::{StoreDir, layout};
 use crate::types::TopicPartition;
 use options::GroupOptions;
 use orders::{CommitWhen, End, Generation, Order, OutputProgress};
-use shared::{CallerReports, PendingCommit, SessionState, lock};
+use session_state::{CallerReports, PendingCommit, SessionState, lock};
 pub use starts::Began;
 
 /// How long the caller waits for the membership thread to see a change of the group.

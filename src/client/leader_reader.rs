@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::client::opening;
+use crate::client::leader_retry;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{PartitionReader, first_reader};
 use crate::store::{Liveness, StoreDir};
@@ -61,7 +61,7 @@ pub fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<Partiti
 /// # Errors
 /// As [`open_reader`].
 pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
-    first_reader(store, || opening::open_reader(store, tp))
+    first_reader(store, || leader_retry::open_reader(store, tp))
 }
 
 pub(crate) const END_POLL_INTERVAL: Duration = Duration::from_millis(2);

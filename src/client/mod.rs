@@ -13,12 +13,12 @@ mod followers;
 mod group_session;
 pub mod groups;
 mod leader_reader;
+mod leader_retry;
 mod ledger;
-pub mod offset_spec;
-mod opening;
 mod position;
 mod producer;
 mod producer_options;
+mod producer_topic;
 mod read_from;
 mod reassignment;
 mod records_around;
@@ -27,8 +27,8 @@ mod replicated;
 mod resolve;
 mod shared_producer;
 pub mod stores;
-mod target;
 pub mod topics;
+pub mod unresolved_offset;
 mod untimed_producer;
 mod verify;
 
@@ -50,12 +50,12 @@ pub use producer::Producer;
 pub use producer_options::{
     Acks, Keyless, Observer, ProducerOptions, ProducerRecord, Receipt, Sent,
 };
+pub use producer_topic::{check_for_new_topic, make_with};
 pub use read_from::{Chooser, ReadFrom};
 pub use reassignment::{PlannedReassignment, ReassignmentDescription};
 pub use records_around::for_each_around;
 pub use repair::refused as repair_refused;
 pub use resolve::{ResolvedRange, Until, resolve_range, resolve_within};
 pub use shared_producer::{Sending, SharedProducer, SharedSent, Unacknowledged, WhenFull};
-pub use target::{check_for_new_topic, make_with};
 pub use untimed_producer::{Failure, UntimedProducer};
 pub use verify::Verified;

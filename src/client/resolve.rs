@@ -1,6 +1,6 @@
 //! Resolves offset specs against a log, once, when a command starts.
 
-use super::offset_spec::{UnresolvedOffset, UnresolvedRange};
+use super::unresolved_offset::{UnresolvedOffset, UnresolvedRange};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{PartitionReader, StatePage};
 use crate::types::{Offset, Timestamp};

@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::appender_waker::AppenderWaker;
 use super::completion::Completion;
 use super::delivery::Delivery;
-use super::delivery::shared::{PendingBatch, PendingBatches};
+use super::delivery::delivery_state::{PendingBatch, PendingBatches};
 use super::ledger::{Ledger, Listener};
 use super::producer_options::{ProducerOptions, ProducerRecord, Sent};
 use super::untimed_producer::{Pace, UntimedProducer};

@@ -25,10 +25,10 @@ use std::time::Duration;
 
 use super::completion::{Completion, CompletionOf};
 use super::delivery::Delivery;
-use super::delivery::shared::PendingBatch;
+use super::delivery::delivery_state::PendingBatch;
 use super::ledger::{Batch, Ledger};
 use super::producer_options::{Keyless, ProducerOptions, ProducerRecord, Receipt, Sent};
-use super::target::ProducerTopic;
+use super::producer_topic::ProducerTopic;
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchBuilder, RECORD_OVERHEAD_MAX, partition_for_key};
 use crate::store::{StoreDir, TopicHandle};

@@ -23,12 +23,13 @@ use crate::types::{BrokerId, TopicPartition};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The interval between two probes of the roles: at most two wake-ups a second.
 const TICK: Duration = Duration::from_millis(500);
-/// How long the final hand-over may make no progress. After that the directory continues to lead.
-const HAND_OVER: Duration = Duration::from_secs(30);
-/// Intervals between two progress notices of the hand-over, and between two rounds of log
+/// How long the transfers of a controlled shutdown may make no progress. After that the directory
+/// continues to lead.
+const TRANSFERS_STALLED_AFTER: Duration = Duration::from_secs(30);
+/// Intervals between two progress notices of these transfers, and between two rounds of log
 /// maintenance meanwhile.
-const HAND_OVER_NOTIFIED: Duration = Duration::from_secs(5);
-const HAND_OVER_TENDED: Duration = Duration::from_millis(200);
+const TRANSFERS_NOTIFIED: Duration = Duration::from_secs(5);
+const TRANSFERS_TENDED: Duration = Duration::from_millis(200);
 
 /// The daemon is fully operational.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +143,7 @@ impl Daemon {
             sweeper.notified().for_each(&mut *notify);
         }
         sweeper.end();
-        self.hand_over(notify);
+        self.transfer_leaderships(notify);
         drop(fetchers);
         self.log_manager.finish(notify);
         control.stop(notify)?;
@@ -159,7 +160,7 @@ impl Daemon {
 
     /// Before the daemon ends: transfers its leaderships to brokers that can lead, as long as the
     /// transfers make progress. The remaining partitions stay led by its directory.
-    fn hand_over(&mut self, notify: &mut dyn FnMut(Notice)) {
+    fn transfer_leaderships(&mut self, notify: &mut dyn FnMut(Notice)) {
         let moves = match shutdown_transfers(&self.store, self.me.broker_id) {
             Ok(moves) if moves.is_empty() => return,
             Ok(moves) => moves,
@@ -169,7 +170,7 @@ impl Daemon {
         let terms = Terms {
             authority: &|_| Ok(true),
             goes_on: &|| true,
-            stalled_after: HAND_OVER,
+            stalled_after: TRANSFERS_STALLED_AFTER,
         };
         let mut seen = ControlledShutdown {
             moves: &moves,
@@ -229,11 +230,11 @@ impl Witness for ControlledShutdown<'_> {
 
     fn progress(&mut self, progress: Progress) {
         let now = self.store.clock().monotonic();
-        if now.saturating_sub(self.tended) >= HAND_OVER_TENDED {
+        if now.saturating_sub(self.tended) >= TRANSFERS_TENDED {
             self.tended = now;
             self.log_manager.tend(&Wake::Nothing, self.notify);
         }
-        if now.saturating_sub(self.notified) >= HAND_OVER_NOTIFIED {
+        if now.saturating_sub(self.notified) >= TRANSFERS_NOTIFIED {
             self.notified = now;
             self.notify_moved();
             (self.notify)(Notice::Note(format!(

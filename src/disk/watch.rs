@@ -8,11 +8,11 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{Dir, Disk, Wake, WatchId, Watcher};
-use ready::{POLL_PERIOD, Polled, wait_for};
+use poll::{POLL_PERIOD, Polled, wait_for};
 
 mod inotify;
 #[cfg(target_os = "linux")]
-mod ready;
+mod poll;
 mod shared;
 
 pub use shared::SharedWatcher;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::describe::{ready_reader, topic_id_of};
 use super::group_file::GroupFile;
-use super::held::{Group, GroupGuard};
-use super::living::refuse_members;
+use super::group_handle::{Group, GroupGuard};
+use super::live_members::refuse_members;
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
 use super::{directory, lost_log, member_file};

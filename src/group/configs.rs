@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::{GroupFile, RETENTION, explicit};
-use super::held::Group;
+use super::group_handle::Group;
 use super::{describe, directory};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::StoreDir;

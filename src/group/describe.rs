@@ -278,7 +278,7 @@ pub(super) fn present(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState
 /// [`Kind::NonEmptyGroup`]; [`Kind::Damaged`].
 pub(super) fn observe_empty(store: &Arc<StoreDir>, group: &str) -> Result<OffsetsState> {
     let (state, members) = observe(store, group)?;
-    super::living::refuse_members(group, &members)?;
+    super::live_members::refuse_members(group, &members)?;
     Ok(state.unwrap_or_default())
 }
 

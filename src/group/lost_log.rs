@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::GroupFile;
-use super::living::refuse_members;
+use super::live_members::refuse_members;
 use super::offsets_line::{Line, LineKind};
 use super::{directory, member_file, offsets_sync};
 use crate::disk::{Dir, join};

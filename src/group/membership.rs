@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::GroupFile;
-use super::held::{Group, GroupGuard};
+use super::group_handle::{Group, GroupGuard};
 use super::machine::{self, GroupEvent};
 use super::member_file::{self, HeartbeatReading, MemberFile, MemberHeartbeat};
 use super::offsets_line::LineKind;

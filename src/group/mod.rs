@@ -27,9 +27,9 @@ mod expiry;
 #[cfg(test)]
 mod fixture;
 mod group_file;
-mod held;
+mod group_handle;
 mod history;
-mod living;
+mod live_members;
 mod lost_log;
 mod machine;
 mod member_file;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::change::{OffsetChange, differences, hold_empty};
 use super::describe::observe_empty;
 use super::directory;
-use super::held::Group;
+use super::group_handle::Group;
 use super::offsets_line::{Entry, LineKind};
 use super::offsets_state::OffsetsState;
 use crate::error::{Error, Kind, Result};

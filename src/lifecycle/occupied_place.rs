@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::maker;
-use super::plan::PlannedReplica;
+use super::maker_lock;
+use super::planned_replica::PlannedReplica;
 use super::removal::{move_aside, move_stray};
 use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
 use crate::disk::{Dir, join};
@@ -60,7 +60,7 @@ pub(crate) fn clear_occupied(
         };
         drop(held);
         if store.clock().monotonic() - started >= timeout {
-            return Err(maker::at_work(store, maker, tp));
+            return Err(maker_lock::at_work(store, maker, tp));
         }
         store.go_on()?;
         store.clock().sleep(MAKER_RETRY);
@@ -134,7 +134,7 @@ fn maker_at_work(store: &StoreDir, page: &StatePage) -> Result<Option<Uuid>> {
         return Ok(None);
     };
     let is_deleted = store::is_deleted(store, page.topic_id, page.replica_uuid)?;
-    Ok((!is_deleted && maker::is_alive(store, maker)?).then_some(maker))
+    Ok((!is_deleted && maker_lock::is_alive(store, maker)?).then_some(maker))
 }
 
 #[cfg(test)]
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::disk::OsDisk;
-    use crate::lifecycle::made_replica::UnpublishedReplica;
-    use crate::lifecycle::new_replica::{are_in_place, discard, make_replica};
+    use crate::lifecycle::replica_creation::{are_in_place, discard, make_replica};
     use crate::lifecycle::strays::status;
     use crate::lifecycle::topics::{NewTopic, create_topic, delete_topic};
+    use crate::lifecycle::unpublished_replica::UnpublishedReplica;
     use crate::types::{TopicName, TopicPartition};
 
     const TIMEOUT: Duration = Duration::from_millis(200);
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_proof_of_deletion_counts_whoever_lives() {
         let place = Fixture::new();
-        let maker = maker::MakerLock::begin(&place.store).unwrap();
+        let maker = maker_lock::MakerLock::begin(&place.store).unwrap();
         let replica = Replica::open(&place.store, &tp("t"), 0).unwrap();
         let held = replica.lock(TIMEOUT).unwrap();
         let mut page = held.page().unwrap().unwrap();

@@ -12,12 +12,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::UnpublishedReplica;
-use super::new_replica::{
+use super::planned_replica::PlannedReplica;
+use super::replica_creation::{
     LogDirs, MOVES_MAX, are_in_place, discard, keeps_moving, make_replicas, settle,
 };
-use super::plan::PlannedReplica;
 use super::topics::repeated;
+use super::unpublished_replica::UnpublishedReplica;
 use crate::error::{Error, Kind, Result};
 use crate::partition::Role;
 use crate::store::topics::topic_file;

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::maker;
+use super::maker_lock;
 use super::strays::{ReplicaIds, ReplicaStatus, certain_status, is_retired, read_ids};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
@@ -93,7 +93,7 @@ impl<'a> Remover<'a> {
         match certain_status(store, &**logs, tp, timeout, page.as_ref(), ids)? {
             ReplicaStatus::Worthless => {}
             ReplicaStatus::Named | ReplicaStatus::Stray => return Ok(()),
-            ReplicaStatus::InTheMaking(maker) => return Err(maker::at_work(store, maker, tp)),
+            ReplicaStatus::InTheMaking(maker) => return Err(maker_lock::at_work(store, maker, tp)),
         }
         if let Some(mut page) = page {
             // Readers and writers of the old directory notice.

@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::UnpublishedReplica;
-use super::maker::{self, MakerLock};
-use super::new_replica::{are_in_place, make_beside};
-use super::plan::PlannedReplica;
+use super::maker_lock::{self, MakerLock};
+use super::planned_replica::PlannedReplica;
+use super::replica_creation::{are_in_place, make_beside};
 use super::segment_reuse::take_over;
 use super::strays::{ReplicaIds, ReplicaStatus, certain_status, read_ids};
+use super::unpublished_replica::UnpublishedReplica;
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Offline, Replica, Role, remove_dir};
@@ -308,7 +308,7 @@ fn is_worthless(
         Some(ids) => match certain_status(store, logs, tp, Duration::ZERO, page.as_ref(), ids)? {
             ReplicaStatus::Worthless => Ok(true),
             ReplicaStatus::Named | ReplicaStatus::Stray => Ok(false),
-            ReplicaStatus::InTheMaking(maker) => Err(maker::at_work(store, maker, tp)),
+            ReplicaStatus::InTheMaking(maker) => Err(maker_lock::at_work(store, maker, tp)),
         },
         // Nothing is there, or nothing that identifies the replica.
         None => Ok(logs.id(&name).is_err()),

@@ -13,7 +13,7 @@
 
 use std::io::ErrorKind;
 
-use super::made_replica::{ReusedSegments, UnpublishedReplica};
+use super::unpublished_replica::{ReusedSegments, UnpublishedReplica};
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, SegmentFile, Segments, Tail};

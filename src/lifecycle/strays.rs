@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::maker;
+use super::maker_lock;
 use crate::disk::{Dir, EntryKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, PartitionMetadata, SegmentFile};
@@ -161,7 +161,7 @@ pub(crate) fn status(
     }
     // Before the topic file is read: a maker that is gone by now changed the file before.
     if let Some(maker) = page.and_then(|page| page.maker)
-        && maker::is_alive(store, maker)?
+        && maker_lock::is_alive(store, maker)?
     {
         return Ok(ReplicaStatus::InTheMaking(maker));
     }

@@ -1,9 +1,9 @@
 //! Creation, alteration and deletion of topics.
 //!
 //! 1. A creator makes each replica directory under another name and renames it into place. Its
-//!    state page names the creator, which counts as alive (`lifecycle::maker`) until the topic file is
-//!    in place: no process takes it for an orphan. Creators proceed in ascending order, by topic,
-//!    partition and broker, so that two of them never wait for each other.
+//!    state page names the creator, which counts as alive (`lifecycle::maker_lock`) until the topic
+//!    file is in place: no process takes it for an orphan. Creators proceed in ascending order, by
+//!    topic, partition and broker, so that two of them never wait for each other.
 //! 2. Only then does the creator take the fenced lock and write the topic file. The names are
 //!    synced before the file is renamed.
 //! 3. The rename of the topic file into the lock holder's directory is the moment of deletion; from
@@ -20,12 +20,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::UnpublishedReplica;
-use super::new_replica::{
+use super::removal::Remover;
+use super::replica_creation::{
     LogDirs, MOVES_MAX, are_in_place, discard, keeps_moving, make_replicas, partition_metas, plans,
     settle,
 };
-use super::removal::Remover;
+use super::unpublished_replica::UnpublishedReplica;
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Claim, InSync, begin_epoch, until_answered};

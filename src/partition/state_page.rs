@@ -163,7 +163,7 @@ pub struct StatePage {
     /// The topic file's version up to which the directory syncs of its name and the replica's are
     /// known.
     pub synced_version: u64,
-    /// The process that creates the replica (`lifecycle::maker`), until a topic file names it.
+    /// The process that creates the replica (`lifecycle::maker_lock`), until a topic file names it.
     pub maker: Option<Uuid>,
     /// The replicas that are about to join the in-sync replicas (a leader's page only).
     pub joining: JoiningSet,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::brokers::{BrokerFile, LogDir, Unanswered};
 use super::create::Found;
-use super::kept::{CachedFile, LruCache};
+use super::file_cache::{CachedFile, LruCache};
 use super::store_file::{StoreFile, no_store, not_a_store};
 use super::topics::{DeletedTopics, OpenTopics};
 use super::unix_group::sharing_cure;

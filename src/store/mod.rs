@@ -6,8 +6,8 @@
 pub mod brokers;
 mod create;
 mod dir;
+mod file_cache;
 pub mod json_file;
-mod kept;
 pub mod layout;
 mod listing;
 pub mod lock;
@@ -28,8 +28,8 @@ pub use brokers::{
     try_place, unclaim,
 };
 pub use dir::StoreDir;
+pub(crate) use file_cache::{leads_to, names};
 pub use json_file::{is_missing, read_bytes};
-pub(crate) use kept::{leads_to, names};
 pub use layout::{
     BROKER_FILE, BROKER_LOCK, BROKERS_DIR, CONTROLLER_FILE, CONTROLLER_LOCK, DELETED_DIR, LOGS_DIR,
     MAKERS_DIR, TOPICS_DIR, aside_dir, damaged_topic_file, deleted_file, future_dir, maker_file,

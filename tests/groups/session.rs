@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::common::rig::{PATIENCE, tp};
 use crate::common::tally::Tally;
 use mq::client::ReadFrom;
-use mq::client::offset_spec::UnresolvedRange;
+use mq::client::unresolved_offset::UnresolvedRange;
 use mq::client::{
     CommitWhen, Delivered, End, Generation, GroupOptions, GroupSession, Order, OutputProgress,
 };

@@ -8,7 +8,7 @@ use crate::api::batch::about;
 use crate::api::consumer_options::OnMissed;
 use crate::api::event::Event;
 use crate::api::record::Origin;
-use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
+use crate::client::unresolved_offset::{UnresolvedOffset, UnresolvedRange};
 use crate::client::{Until, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::store::TopicHandle;
@@ -158,11 +158,11 @@ impl Consumer {
         // A stored offset is used unchanged: if it is deleted now, the first fetch says so.
         let begin = match kept {
             Some(_) => UnresolvedOffset::Start,
-            None => from.point(),
+            None => from.unresolved(),
         };
         let range = UnresolvedRange {
             from: Some(begin),
-            to: self.options.until.map(|until| until.end_point(&page)),
+            to: self.options.until.map(|until| until.unresolved_end(&page)),
         };
         let now = self.store.clock().now_ms();
         let to_end = self.options.to_end;

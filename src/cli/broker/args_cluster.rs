@@ -11,7 +11,7 @@ use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{parse_duration, parse_size, parse_topic_partition, shown};
 use crate::cli::output::OutputArgs;
 use crate::cli::rules::How;
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::error::Result;
 use crate::types::BrokerId;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::job::{Elect, ElectWhat};
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::StoreDir;
 use crate::client::brokers::{self, LeadershipTransfer, Liveness, Terms, UncleanElection};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::client::brokers::BrokerOptions;
 use crate::types::{BrokerId, TopicPartition};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::job::Reassign;
 use crate::cli::common::usage;
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
-use crate::cli::selection::{TopicSelection, scopes};
+use crate::cli::topic_selection::{TopicSelection, scopes};
 use crate::cli::{Env, Outcome};
 use crate::client::brokers::Liveness;
 use crate::client::{Admin, PlannedReassignment, ReassignmentDescription, StoreDir};

@@ -6,7 +6,7 @@ use super::job::BrokerJob;
 use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter, local_time};
-use crate::cli::{Env, Outcome, local_zone, presence};
+use crate::cli::{Env, Outcome, local_zone, store_presence};
 use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, Stop};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
@@ -98,7 +98,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
     };
     daemon
         .run(&stop, &mut ready, &mut notify)
-        .map_err(|e| presence::daemon_unless_gone(e, &store, store.path(), env))?;
+        .map_err(|e| store_presence::daemon_unless_gone(e, &store, store.path(), env))?;
     Ok(Outcome::Done)
 }
 

@@ -9,8 +9,8 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::line::{Line, Native};
 use crate::cli::lang::NAMED_POINTS;
 use crate::client::groups;
-use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::topics::TopicConfigs;
+use crate::client::unresolved_offset::UnresolvedOffset;
 
 /// What completes a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::files::PartitionReader;
 use crate::client::groups::Naming;
-use crate::client::offset_spec::{ReadRanges, UnresolvedRange};
 use crate::client::topics::{self, TopicHandle};
+use crate::client::unresolved_offset::{ReadRanges, UnresolvedRange};
 use crate::client::{
     Began, CommitWhen, End, Fetched, Generation, GroupOptions, GroupSession, Order, OutputProgress,
     StoreDir,

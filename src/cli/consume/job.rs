@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::filter::Filter;
 use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
-use crate::cli::selection::TopicSelection as Named;
+use crate::cli::topic_selection::TopicSelection as Named;
 use crate::client::groups::{Assignor, Naming, Subscription};
-use crate::client::offset_spec::ReadRanges;
+use crate::client::unresolved_offset::ReadRanges;
 use crate::client::{CommitWhen, ReadFrom};
 use crate::types::{PartitionId, TopicName, TopicPartition};
 

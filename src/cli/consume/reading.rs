@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::job::{ConsumeJob, Topics};
 use super::output::Output;
 use super::print::{Printer, Stop};
-use crate::cli::{Env, Outcome, presence, stdout};
+use crate::cli::{Env, Outcome, stdout, store_presence};
 use crate::client::{Consumer, End, Fetched, StoreDir};
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
@@ -268,11 +268,11 @@ impl<'e> Reading<'e> {
     /// Checks, once a second, that the store still exists; called before a wait.
     fn find_store(&mut self) -> Result<()> {
         let now = self.env.monotonic();
-        if now.saturating_sub(self.presence.observed) < presence::POLL_INTERVAL {
+        if now.saturating_sub(self.presence.observed) < store_presence::POLL_INTERVAL {
             return Ok(());
         }
         self.presence.observed = now;
-        presence::check(&self.presence.store, &self.presence.path)
+        store_presence::check(&self.presence.store, &self.presence.path)
     }
 
     /// Returns the failure, or the error that the store is gone. A run that follows checks only the
@@ -281,7 +281,7 @@ impl<'e> Reading<'e> {
         if self.job.to_end || std::mem::replace(&mut self.presence.is_asked, true) {
             return e;
         }
-        presence::unless_gone(e, &self.presence.store, &self.presence.path, self.env)
+        store_presence::unless_gone(e, &self.presence.store, &self.presence.path, self.env)
     }
 
     fn failed(&mut self, source: &mut impl Source, e: Error) -> Result<()> {

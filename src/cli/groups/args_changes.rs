@@ -4,7 +4,7 @@ use super::job::{Clone, DeleteOffsets, GroupsJob, History, Undo};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 

@@ -7,9 +7,9 @@ use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, parse_range, parse_time};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::TopicSelection;
-use crate::client::offset_spec::UnresolvedOffset;
+use crate::cli::topic_selection::TopicSelection;
 use crate::client::stores;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Error, Result};
 
 /// Move a group's committed offsets

@@ -9,7 +9,7 @@ use crate::cli::lang::{
 };
 use crate::cli::output::{OutputArgs, OutputOptions};
 use crate::cli::rules::How;
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 

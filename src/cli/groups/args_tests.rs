@@ -3,7 +3,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::cli::consent::Consent;
 use crate::cli::groups::job::Move;
-use crate::client::offset_spec::UnresolvedOffset;
+use crate::client::unresolved_offset::UnresolvedOffset;
 
 fn job(line: &str) -> Result<GroupsJob> {
     let now = Now {

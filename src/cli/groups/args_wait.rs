@@ -3,7 +3,7 @@
 use super::job::{GroupsJob, Wait};
 use crate::cli::lang::{parse_count, parse_duration};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::client::stores;
 use crate::error::Result;
 

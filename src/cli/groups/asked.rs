@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::{Column, OutputOptions, RowPrinter};
-use crate::cli::selection::TopicSelection;
+use crate::cli::topic_selection::TopicSelection;
 use crate::cli::{Env, Outcome};
 use crate::client::StoreDir;
 use crate::client::groups::{self, OffsetChange};

@@ -5,7 +5,7 @@ use super::job::{Clone, DeleteOffsets, History, Undo};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter};
-use crate::cli::selection::scopes;
+use crate::cli::topic_selection::scopes;
 use crate::cli::{Env, Outcome};
 use crate::client::groups::{self, Line, LineKind, OffsetChange};
 use crate::error::Result;

@@ -9,8 +9,8 @@ use crate::cli::consent::Consent;
 use crate::cli::lang::Renderer;
 use crate::cli::output::OutputOptions;
 use crate::cli::pattern::NamePattern;
-use crate::cli::selection::TopicSelection;
-use crate::client::offset_spec::UnresolvedOffset;
+use crate::cli::topic_selection::TopicSelection;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::types::{Offset, TopicPartition};
 
 /// One run of `mq-groups`.

@@ -20,7 +20,7 @@ use super::lag_changes::{Changes, LagChanges};
 use super::show::{OFFSETS, offsets};
 use crate::cli::lang::show_duration;
 use crate::cli::output::{OutputFormat, RowPrinter, json_line};
-use crate::cli::{Env, Outcome, presence};
+use crate::cli::{Env, Outcome, store_presence};
 use crate::client::StoreDir;
 use crate::client::groups::{self, GroupDescription};
 use crate::error::{Error, Kind, Result, shell_word};
@@ -58,12 +58,12 @@ pub fn wait(job: Wait, env: &mut Env) -> Result<Outcome> {
             Ok(seen) => Ok(seen),
             Err(e) if job.wait && is_absence(&e) && unread.is_empty() => Err(e),
             Err(e) if changes.is_some() => {
-                return Err(presence::unless_gone(e, &store, &path, env));
+                return Err(store_presence::unless_gone(e, &store, &path, env));
             }
             Err(e) => return Err(e),
         };
         if changes.is_some() {
-            presence::check(&store, &path)?;
+            store_presence::check(&store, &path)?;
         }
         let now = env.monotonic();
         let left = left(&job, started, now);

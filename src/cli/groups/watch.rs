@@ -11,7 +11,7 @@ use super::job::Watch;
 use super::screen::{KeyCommand, Screen};
 use super::show::{OFFSETS, offsets};
 use crate::cli::output::{Cell, Column, OutputFormat, OutputOptions, RowPrinter};
-use crate::cli::{Env, Outcome, presence, stdout};
+use crate::cli::{Env, Outcome, stdout, store_presence};
 use crate::client::groups::{self, GroupDescription};
 use crate::client::{StoreDir, stores};
 use crate::disk::{Wake, Watcher, new_watcher};
@@ -154,8 +154,9 @@ fn cut(text: &str, columns: u16) -> &str {
 /// groups.
 fn observe_there(store: &Arc<StoreDir>, job: &Watch, env: &Env) -> Result<Vec<GroupDescription>> {
     let path = env.store_path()?;
-    let seen = observe(store, job).map_err(|e| presence::unless_gone(e, store, &path, env))?;
-    presence::check(store, &path)?;
+    let seen =
+        observe(store, job).map_err(|e| store_presence::unless_gone(e, store, &path, env))?;
+    store_presence::check(store, &path)?;
     Ok(seen)
 }
 

@@ -5,7 +5,7 @@ use super::escape::shown;
 use super::partitions::{parse_partition, plain_number};
 use super::time::{Now, parse_time};
 use super::usage;
-use crate::client::offset_spec::{ReadRanges, UnresolvedOffset, UnresolvedRange};
+use crate::client::unresolved_offset::{ReadRanges, UnresolvedOffset, UnresolvedRange};
 use crate::error::Result;
 
 const POINTS: &str = "a point is start, end, stored, N, +N (from start), -N (before end) or @TIME";

@@ -9,12 +9,12 @@ mod cell;
 mod format;
 mod json;
 mod layout;
-mod listing;
+mod row_printer;
 mod table;
 mod tsv;
 
 pub use cell::{Cell, Column, Show};
 pub use format::{OutputArgs, OutputFormat, OutputOptions};
 pub use json::json_line;
-pub use listing::{RowPrinter, listing_width};
+pub use row_printer::{RowPrinter, listing_width};
 pub use table::time as local_time;

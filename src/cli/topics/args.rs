@@ -12,11 +12,11 @@ use crate::cli::configs::{config_pairs, unset_keys};
 use crate::cli::consent::ConsentArgs;
 use crate::cli::lang::{Now, parse_point, shown};
 use crate::cli::output::OutputArgs;
-use crate::cli::selection::TopicSelection;
 use crate::cli::tool::Tool;
+use crate::cli::topic_selection::TopicSelection;
 use crate::cli::{Env, Outcome};
-use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::topics::TopicConfigs;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Result, shell_word};
 
 /// Create, inspect, change, check and delete topics

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::job::{Dump, DumpWhat};
 use crate::cli::output::{Cell, Column, OutputFormat, RowPrinter};
-use crate::cli::selection::Chosen;
 use crate::cli::stdout::Stdout;
+use crate::cli::topic_selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::StoreDir;
 use crate::client::files::{self, FileKind, Replica, SegmentFile, Segments};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
-use crate::cli::selection::TopicSelection;
-use crate::client::offset_spec::UnresolvedOffset;
+use crate::cli::topic_selection::TopicSelection;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// One run of `mq-topics`.

@@ -10,11 +10,11 @@ use crate::cli::lang::shown;
 use crate::cli::output::{
     Cell, Column, OutputFormat, OutputOptions, RowPrinter, json_line, listing_width,
 };
-use crate::cli::selection::Chosen;
+use crate::cli::topic_selection::Chosen;
 use crate::cli::{Env, Failures, Outcome};
-use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::stores::UnixGroup;
 use crate::client::topics::{self, TopicHandle};
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::client::{
     Admin, FollowerDescription, LogDescription, PartitionDescription, StoreDir, TopicDescription,
     open_reader, resolve_within,

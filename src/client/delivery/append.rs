@@ -5,13 +5,13 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::shared::{
+use super::delivery_state::{
     DeliveryState, KEEP_BYTES_MAX, PendingBatch, Threads, UNREADABLE, hand_to_sync, is_sync_due,
     perhaps_stored,
 };
 use super::split::halves;
+use crate::client::leader_retry;
 use crate::client::ledger::Ticket;
-use crate::client::opening;
 use crate::client::producer_options::Acks;
 use crate::client::replicated::Appending;
 use crate::error::{Kind, Result};
@@ -156,5 +156,5 @@ fn waits_for_sync(writer: &mut PartitionWriter) -> bool {
 fn open_writer(shared: &DeliveryState, partition: PartitionId) -> Result<PartitionWriter> {
     let tp = TopicPartition::new(shared.topic.clone(), partition);
     let has_failed = || shared.has_failed();
-    opening::open_writer(&shared.store, &tp, shared.lock_timeout, &has_failed)
+    leader_retry::open_writer(&shared.store, &tp, shared.lock_timeout, &has_failed)
 }

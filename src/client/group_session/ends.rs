@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::options::GroupOptions;
-use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
 use crate::client::read_from::Chooser;
 use crate::client::resolve::{Until, resolve_range};
+use crate::client::unresolved_offset::{UnresolvedOffset, UnresolvedRange};
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, OffsetsState};
 use crate::store::topics::topic_file;

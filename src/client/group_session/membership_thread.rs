@@ -4,8 +4,8 @@ mod duties;
 mod following;
 mod given_up;
 mod giving_up;
-mod handover;
 mod progress;
+mod reconciliation;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +16,10 @@ use std::time::Duration;
 
 use super::Began;
 use super::ends::Ends;
-use super::heartbeat::HeartbeatThread;
+use super::heartbeat_thread::HeartbeatThread;
 use super::options::GroupOptions;
 use super::orders::{CommitWhen, End, Generation, Order, OutputProgress};
-use super::shared::{Seen, SessionState, lock};
+use super::session_state::{Seen, SessionState, lock};
 use super::watching::{Changed, Watching};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::orders::CommitWhen;
 use super::starts::Began;
 use crate::client::ReadFrom;
-use crate::client::offset_spec::UnresolvedRange;
+use crate::client::unresolved_offset::UnresolvedRange;
 use crate::group::{Assignor, Subscription};
 
 /// How to read for a group.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::client::ReadFrom;
-use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, Entry, Subscription, TopicState};
 use crate::partition::PartitionReader;

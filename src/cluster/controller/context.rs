@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::job::WorkId;
 use super::partition::{Ask, Partition, WorkKind};
 use super::state::{Brokers, Change, ChangeKind, Effects, ProbeRequest, Rules};
+use super::work_id::WorkId;
 use crate::store::PartitionMeta;
 use crate::types::{BrokerId, TopicPartition};
 

@@ -12,10 +12,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::controller_election::{ControllerElection, RoleChange};
+use super::controller_role::Me;
 use super::driver::{Changed, Controller, Raise};
-use super::election::{ControllerElection, RoleChange};
 use super::leadership_transfer::Planned;
-use super::role::Me;
 use super::state::BrokerLiveness;
 use crate::cluster::membership::{Member, Membership, Settle};
 use crate::cluster::notice::Notice;

@@ -12,17 +12,17 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::job::WorkId;
+use super::controller_role::Me;
 use super::leadership_transfer::{LeadershipTransfer, Mover, Terms, Witness};
 use super::metadata_update::{Made, Warrant, change_all, leaders, notify_elections, notify_moves};
 use super::prober::Prober;
 use super::replica_snapshot::Disks;
-use super::role::Me;
 use super::state::{
     AckedUpTo, BrokerLiveness, Change, ControllerEvent, Effects, Ended, PlannedMove, ProbeRequest,
     Rules, State,
 };
 use super::step::step;
+use super::work_id::WorkId;
 use crate::cluster::notice::Notice;
 use crate::cluster::notify_once::NotifyOnce;
 use crate::error::{Error, Kind, Result};

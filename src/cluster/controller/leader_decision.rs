@@ -1,5 +1,5 @@
-//! Decides what becomes of a leader whose directory can be used: pure code, so that every combination
-//! is tested.
+//! Decides what becomes of a leader whose directory can be used: pure code, so that every
+//! combination is tested.
 
 /// What a probe found of such a leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

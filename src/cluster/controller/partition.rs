@@ -35,7 +35,7 @@
 
 use std::time::Duration;
 
-use super::job::WorkId;
+use super::work_id::WorkId;
 use crate::store::{PartitionMeta, Stillness};
 use crate::types::{BrokerId, LeaderEpoch, Offset};
 

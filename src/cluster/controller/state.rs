@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::partition::Partition;
+use super::work_id::WorkId;
 use crate::partition::{Joining, Known};
 use crate::store::{Reassignment, TopicConfigs, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};

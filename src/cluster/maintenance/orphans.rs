@@ -2,7 +2,7 @@
 //!
 //! 1. A replica directory in its place is removed by the rule of deletion (`store::Remover`): only
 //!    under its own append lock, if no topic file read under that lock names it, and if its maker
-//!    is not at work (`lifecycle::maker`).
+//!    is not at work (`lifecycle::maker_lock`).
 //! 2. A directory moved aside, or not yet in place, is removed if its state page is sound, its lock
 //!    is free, its maker is not at work and no topic file names it.
 //! 3. A directory without a sound state page may be one that is being filled. It is removed after
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::disk::{Dir, Entry, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::lifecycle::{Remover, is_replica_there, maker};
+use crate::lifecycle::{Remover, is_replica_there, maker_lock};
 use crate::partition::{PAGE_FILE, Replica, StatePage, remove_flat};
 use crate::store::topics::{deleted_topics, topic_file};
 use crate::store::{FencedLock, KnownTopic, StoreDir, Suspects, layout, staging};
@@ -95,7 +95,7 @@ impl OrphanCollection {
             Err(e) if e.kind() != Kind::Busy => swept.errors.push(e),
             _ => {}
         }
-        if let Err(e) = maker::remove_dead(&self.store) {
+        if let Err(e) = maker_lock::remove_dead(&self.store) {
             swept.errors.push(e);
         }
         self.sweep_staging(&mut swept.gone, &mut swept.errors);
@@ -359,7 +359,7 @@ impl OrphanCollection {
 
     fn is_being_made(&self, page: &StatePage) -> Result<bool> {
         let maker = page.maker;
-        maker.map_or(Ok(false), |maker| maker::is_alive(&self.store, maker))
+        maker.map_or(Ok(false), |maker| maker_lock::is_alive(&self.store, maker))
     }
 
     /// Whether any topic file names that replica directory.

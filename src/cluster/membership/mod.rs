@@ -1,8 +1,8 @@
 //! Which brokers exist: registration, liveness, status, and how a broker leaves the store.
 
+mod broker_heartbeat;
 mod broker_options;
 mod candidates;
-mod heartbeat;
 mod live_brokers;
 mod new_broker;
 mod registration;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::broker_heartbeat::BrokerHeartbeat;
 use super::broker_options::{BrokerOptions, First, rack_of};
-use super::heartbeat::BrokerHeartbeat;
 use super::new_broker;
 use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};

@@ -15,7 +15,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::fs::{AtFlags, CWD, statat};
 use rustix::io::Errno;
 
-use super::ready::{POLL_PERIOD, Polled, wait_for};
+use super::poll::{POLL_PERIOD, Polled, wait_for};
 use crate::disk::os::id_of;
 use crate::disk::{Dir, FileId, Wake, WatchId, Watcher, join};
 

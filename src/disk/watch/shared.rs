@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ready::{POLL_PERIOD, Polled, wait_for};
+use super::poll::{POLL_PERIOD, Polled, wait_for};
 use crate::disk::{Dir, Disk, Wake, WatchId, Watcher};
 
 /// A shared watcher. Each user has a part of it ([`SharedWatcher::part`]).

@@ -6,7 +6,7 @@ use super::Membership;
 use super::effects::put;
 use super::errors::{fenced, refused};
 use crate::error::{Error, Kind, Result};
-use crate::group::held::GroupGuard;
+use crate::group::group_handle::GroupGuard;
 use crate::group::machine::{self, GroupEvent};
 use crate::group::offsets_line::{Entry, LineKind};
 use crate::group::state::GroupState;

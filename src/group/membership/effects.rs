@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::group::group_file::GroupFile;
-use crate::group::held::GroupGuard;
+use crate::group::group_handle::GroupGuard;
 use crate::group::machine::GroupEffect;
 use crate::group::state::GroupState;
 use crate::store::layout;

@@ -9,7 +9,7 @@ use super::join_options::JoinOptions;
 use crate::disk::{Dir, File};
 use crate::error::{Error, Kind, Result};
 use crate::group::group_file::GroupFile;
-use crate::group::held::GroupGuard;
+use crate::group::group_handle::GroupGuard;
 use crate::group::machine::{self, GroupEvent};
 use crate::group::member_file::{self, HeartbeatReading, MemberFile};
 use crate::group::state::{GroupState, MemberState, TopicState, Topics};
@@ -51,7 +51,7 @@ pub(super) fn enter(
             (true, true) => replaces = Some(*id),
             (true, false) => return Err(instance_lives(held, member)),
             (false, true) if member.instance_id.is_none() => {
-                events.push(GroupEvent::Remove { id: *id })
+                events.push(GroupEvent::Remove { id: *id });
             }
             (false, _) => {}
         }

@@ -1,7 +1,7 @@
 //! The errors of a member.
 
 use crate::error::{Error, Kind};
-use crate::group::held::GroupGuard;
+use crate::group::group_handle::GroupGuard;
 use crate::group::machine::Refusal;
 use crate::group::state::MemberState;
 use crate::types::Uuid;

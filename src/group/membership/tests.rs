@@ -1,8 +1,8 @@
 //! Members of one group, side by side in one process.
 
 mod files;
-mod hand_over;
 mod hangs;
+mod reconciliation;
 mod statics;
 
 use std::collections::{BTreeMap, BTreeSet};

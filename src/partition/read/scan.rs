@@ -35,8 +35,8 @@ struct Scanned {
 }
 
 /// Reads whole batches at the cursor into `buf`, from the one that holds the first of the `wanted`
-/// offsets, about `bytes_max` bytes, and moves the cursor behind them; the number of bytes. `active`:
-/// the published length of the cursor's segment, where it is the active one.
+/// offsets, about `bytes_max` bytes, and moves the cursor behind them; the number of bytes.
+/// `active`: the published length of the cursor's segment, where it is the active one.
 ///
 /// # Errors
 /// [`crate::error::Kind::Damaged`] with file and position, if the first batch is not sound;

@@ -22,7 +22,7 @@ use super::meta_properties::MetaProperties;
 use crate::disk::{Dir, Disk, EntryKind, FileId, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::dir::StoreDir;
-use crate::store::kept::{self, CachedFile};
+use crate::store::file_cache::{self, CachedFile};
 use crate::store::small_file::read_small;
 use crate::store::usability::{is_denied, refuse_network};
 use crate::store::{layout, topics};
@@ -81,7 +81,7 @@ impl LogDir {
         let Some(place) = &self.place else {
             let broker = layout::broker_dir(self.broker);
             let name = format!("{broker}/{}", layout::LOGS_DIR);
-            return kept::names(&**store.root(), &name, self.id);
+            return file_cache::names(&**store.root(), &name, self.id);
         };
         let Some(claim) = &self.claim else {
             return Ok(false);

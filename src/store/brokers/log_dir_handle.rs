@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::disk::{Dir, FileId};
-use crate::store::kept::CachedFile;
+use crate::store::file_cache::CachedFile;
 use crate::types::BrokerId;
 
 /// A broker's log directory, open, and its registered place.

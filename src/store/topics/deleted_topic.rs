@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::topic_meta::TopicMeta;
-use crate::store::kept::{CachedFile, LruCache};
+use crate::store::file_cache::{CachedFile, LruCache};
 use crate::types::Uuid;
 
 /// A deletion proof that was read. Its content never changes; it counts while its path names it.

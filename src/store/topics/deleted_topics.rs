@@ -20,7 +20,7 @@ use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::log::PartitionMetadata;
 use crate::store::dir::StoreDir;
-use crate::store::kept::CachedFile;
+use crate::store::file_cache::CachedFile;
 use crate::store::lock::{FencedGuard, FencedLock, is_gone, make_place, path_of};
 use crate::store::small_file::read_small;
 use crate::store::{json_file, layout};

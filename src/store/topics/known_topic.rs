@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use super::configs::TopicConfigs;
 use super::topic_meta::TopicMeta;
 use crate::error::Result;
-use crate::store::kept::{CachedFile, LruCache};
+use crate::store::file_cache::{CachedFile, LruCache};
 use crate::types::{PartitionId, TopicName, Uuid};
 
 /// A topic file that was read. All handles of the topic share its content and its descriptor while

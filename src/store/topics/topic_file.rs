@@ -8,7 +8,7 @@ use super::topic_meta::TopicMeta;
 use crate::disk::{EntryKind, join};
 use crate::error::{Error, Kind, Result, near_names};
 use crate::store::dir::StoreDir;
-use crate::store::kept::CachedFile;
+use crate::store::file_cache::CachedFile;
 use crate::store::lock::FencedGuard;
 use crate::store::{json_file, layout};
 use crate::types::TopicName;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mq::client::offset_spec::UnresolvedRange;
+use mq::client::unresolved_offset::UnresolvedRange;
 use mq::client::{
     CommitWhen, Delivered, End, Generation, GroupOptions, GroupSession, Order, OutputProgress,
     ReadFrom,

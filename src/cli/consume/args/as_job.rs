@@ -15,8 +15,8 @@ use crate::cli::lang::{
     parse_partitions, parse_selection,
 };
 use crate::cli::pattern::{NamePattern, bad_regex};
-use crate::cli::selection::TopicSelection as Named;
-use crate::client::offset_spec::ReadRanges;
+use crate::cli::topic_selection::TopicSelection as Named;
+use crate::client::unresolved_offset::ReadRanges;
 use crate::client::{CommitWhen, ReadFrom, stores};
 use crate::error::Result;
 use crate::types::TopicName;
@@ -246,8 +246,8 @@ fn exec_job(
 }
 
 fn points_to_stored(selection: Option<&ReadRanges>) -> bool {
-    use crate::client::offset_spec::UnresolvedOffset;
-    let stored = |range: &crate::client::offset_spec::UnresolvedRange| {
+    use crate::client::unresolved_offset::UnresolvedOffset;
+    let stored = |range: &crate::client::unresolved_offset::UnresolvedRange| {
         range.from == Some(UnresolvedOffset::Stored) || range.to == Some(UnresolvedOffset::Stored)
     };
     match selection {

@@ -1,5 +1,5 @@
-//! Decides when a partition that the caller was ordered to stop is given up: pure code, so that every
-//! combination is tested.
+//! Decides when a partition that the caller was ordered to stop is given up: pure code, so that
+//! every combination is tested.
 
 /// What is known of such a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

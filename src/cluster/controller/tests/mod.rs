@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::changes::apply;
-use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::state::{
     BrokerLiveness, Change, ChangeKind, ControllerEvent, Effects, Ended, Forced, LeaderElection,
     Lock, PageSnapshot, ProbeResult, ReplicaSnapshot, Rules, State,
 };
 use super::step::step;
+use super::work_id::WorkId;
 use crate::partition::{Ahead, Extents, Joining};
 use crate::store::{PartitionMeta, Reassignment, ReplicaMeta, TopicMeta};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};

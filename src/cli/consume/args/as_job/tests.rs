@@ -1,7 +1,7 @@
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::client::offset_spec::{UnresolvedOffset, UnresolvedRange};
+use crate::client::unresolved_offset::{UnresolvedOffset, UnresolvedRange};
 
 fn job(line: &[&str]) -> Result<ConsumeJob> {
     let now = Now {

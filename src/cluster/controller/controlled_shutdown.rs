@@ -1,4 +1,4 @@
-//! What a broker that ends has to hand over.
+//! The leadership transfers of a controlled shutdown.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub fn shutdown_transfers(
     Ok(moves)
 }
 
-/// What an ending broker still has to hand over to other live brokers: partitions, and the records
+/// What an ending broker still has to transfer to other live brokers: partitions, and the records
 /// that their targets lack. What cannot be probed counts as nothing.
 pub fn shutdown_progress(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
     let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {

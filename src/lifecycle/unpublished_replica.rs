@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::maker::MakerLock;
+use super::maker_lock::MakerLock;
 use super::strays::named;
 use crate::clock::Clock;
 use crate::disk::{Dir, File, Identity, LockKind, Open, join};

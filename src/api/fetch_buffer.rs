@@ -44,7 +44,7 @@ struct Current {
 
 impl std::fmt::Debug for FetchBuffer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Feed").finish_non_exhaustive()
+        f.debug_struct("FetchBuffer").finish_non_exhaustive()
     }
 }
 

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes::apply;
-use super::job::WorkId;
 use super::leadership_transfer::LeadershipTransfer;
 use super::replica_snapshot::SnapshotReader;
 use super::state::{
     AckedUpTo, Change, ChangeKind, LeaderElection, PageSnapshot, ProbeRequest, ProbeResult,
     ReplicaSnapshot,
 };
+use super::work_id::WorkId;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{InSync, until_answered};
 use crate::store::topics::topic_file;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::shared::lock;
+use super::session_state::lock;
 use crate::error::{Error, Result};
 use crate::group::{MemberHeartbeat, Membership};
 

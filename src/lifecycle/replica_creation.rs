@@ -1,6 +1,6 @@
 //! Makes new replica directories: each is made under another name beside its place, and renamed
 //! into place. Its state page names its maker, which counts as alive until the topic file names the
-//! replica (`lifecycle::maker`).
+//! replica (`lifecycle::maker_lock`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,12 +8,12 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::made_replica::{PROBED, UnpublishedReplica};
-use super::maker::MakerLock;
+use super::maker_lock::MakerLock;
 use super::occupied_place::clear_occupied;
-use super::plan::PlannedReplica;
+use super::planned_replica::PlannedReplica;
 use super::removal::move_aside;
 use super::strays::named;
+use super::unpublished_replica::{PROBED, UnpublishedReplica};
 use crate::disk::{Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};

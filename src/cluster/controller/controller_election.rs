@@ -1,10 +1,12 @@
-//! The controller's role, carried out: probes, locks and writes for [`super::role`].
+//! The controller's role, carried out: probes, locks and writes for [`super::controller_role`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller_file::ControllerFile;
-use super::role::{ControllerRole, ElectionEffect, ElectionEvent, Me, Named, View, step};
+use super::controller_role::{
+    ControllerRole, ElectionEffect, ElectionEvent, Me, Named, View, step,
+};
 use crate::error::{Kind, Result};
 use crate::store::{
     self, FencedGuard, FencedLock, LivenessLock, LivenessWatch, LockView, Process, StoreDir,

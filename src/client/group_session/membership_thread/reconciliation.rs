@@ -11,8 +11,8 @@ use super::{
 };
 use crate::client::group_session::orders::{CommitWhen, Order};
 use crate::client::group_session::starts;
-use crate::client::offset_spec::UnresolvedOffset;
 use crate::client::open_reader;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result};
 use crate::group::{self, Committed, Entry, OffsetCheck, check_offset};
