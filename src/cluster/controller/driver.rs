@@ -8,12 +8,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::controller_role::Me;
-use super::leadership_transfer::{LeadershipTransfer, Mover, Terms, Witness};
+use super::leadership_transfer::{LeadershipTransfer, Mover, Terms};
 use super::metadata_update::{Made, Warrant, change_all, leaders, notify_elections, notify_moves};
 use super::prober::Prober;
 use super::replica_snapshot::Disks;
@@ -22,6 +22,7 @@ use super::state::{
     Rules, State,
 };
 use super::step::step;
+use super::transfers_under_way::{TransferEnds, TransfersUnderWay, panicked};
 use super::work_id::WorkId;
 use crate::cluster::notice::Notice;
 use crate::cluster::notify_once::NotifyOnce;
@@ -82,7 +83,7 @@ struct Office {
     topics: HashMap<TopicName, Topic>,
     /// When to read all topics and reports, whatever changed: at first, and after a failure.
     unread: Option<Duration>,
-    moving: Vec<Moving>,
+    moving: Vec<TransfersUnderWay>,
     raising: Vec<JoinHandle<Vec<Error>>>,
     /// The errors of each topic, and of other failures.
     notified: NotifyOnce,
@@ -92,24 +93,6 @@ struct Office {
 struct Topic {
     file: TopicFile,
     acked: AckedUpTo,
-}
-
-/// Transfers that were begun together.
-#[derive(Debug)]
-struct Moving {
-    planned: Vec<Option<PlannedMove>>,
-    since: Duration,
-    ends: Receiver<(usize, Result<()>)>,
-}
-
-/// Sends the ends of transfers to the controller's thread.
-struct Ends(Sender<(usize, Result<()>)>);
-
-impl Witness for Ends {
-    fn ended(&mut self, index: usize, outcome: Result<()>) {
-        // A controller that resigned no longer receives.
-        let _ = self.0.send((index, outcome));
-    }
 }
 
 type Notify<'a> = &'a mut dyn FnMut(Notice);
@@ -389,11 +372,11 @@ impl Office {
         for planned in groups.into_values() {
             let (ends, ended) = mpsc::channel();
             match self.start_group(store, mover, &planned, ends) {
-                Ok(()) => self.moving.push(Moving {
-                    planned: planned.into_iter().map(Some).collect(),
-                    since: store.clock().monotonic(),
-                    ends: ended,
-                }),
+                Ok(()) => {
+                    let now = store.clock().monotonic();
+                    self.moving
+                        .push(TransfersUnderWay::new(planned, now, ended));
+                }
                 Err(e) => {
                     self.problem("leadership transfers".to_owned(), e, notify);
                     failed.extend(not_done(planned.into_iter().map(|p| (p.job, p.what.tp))));
@@ -419,7 +402,7 @@ impl Office {
                 goes_on: &|| !warrant.is_given_up(),
                 stalled_after: TRANSFER_STALLED_AFTER,
             };
-            mover.move_leaders(&store, &moves, terms, &mut Ends(ends));
+            mover.move_leaders(&store, &moves, terms, &mut TransferEnds(ends));
         };
         spawn("mq-move", work).map(drop)
     }
@@ -440,8 +423,7 @@ impl Office {
         for moving in &mut self.moving {
             moving.take_ends(&mut outcomes);
         }
-        self.moving
-            .retain(|moving| moving.planned.iter().any(Option::is_some));
+        self.moving.retain(|moving| !moving.are_over());
         let mut ended = Vec::new();
         let mut moved = Vec::new();
         let mut failed = Vec::new();
@@ -546,27 +528,6 @@ impl Office {
     }
 }
 
-impl Moving {
-    /// Takes the ends received so far. The transfers of a thread that ended without one have
-    /// failed.
-    fn take_ends(&mut self, outcomes: &mut Vec<(PlannedMove, Result<()>)>) {
-        loop {
-            match self.ends.try_recv() {
-                Ok((index, outcome)) => {
-                    let planned = self.planned.get_mut(index).and_then(Option::take);
-                    outcomes.extend(planned.map(|planned| (planned, outcome)));
-                }
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => {
-                    let left = self.planned.iter_mut().filter_map(Option::take);
-                    outcomes.extend(left.map(|planned| (planned, Err(panicked()))));
-                    return;
-                }
-            }
-        }
-    }
-}
-
 fn raise_all(store: &Arc<StoreDir>, raise: &Raise, tps: &[TopicPartition]) -> Vec<Error> {
     let raised = tps.iter().map(|tp| raise(store, tp).map_err(|e| e.at(tp)));
     raised
@@ -590,10 +551,6 @@ fn spawn<T: Send + 'static>(
 
 fn failed_from(broker: BrokerId) -> String {
     format!("moves from broker {broker}")
-}
-
-fn panicked() -> Error {
-    Error::new(Kind::Io, "a thread of the controller ended unexpectedly")
 }
 
 fn not_done(jobs: impl Iterator<Item = (WorkId, TopicPartition)>) -> Vec<Ended> {

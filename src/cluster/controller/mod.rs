@@ -52,6 +52,7 @@ mod step;
 mod tests;
 mod topic_change;
 mod topic_file_reserve;
+mod transfers_under_way;
 mod work_id;
 
 pub use control_loop::ControlLoop;
