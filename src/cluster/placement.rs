@@ -152,5 +152,4 @@ fn around(ring: &[&Candidate], turn: usize, count: usize) -> Vec<BrokerId> {
 }
 
 #[cfg(test)]
-#[path = "placement_tests.rs"]
 mod tests;

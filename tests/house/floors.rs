@@ -78,7 +78,8 @@ pub fn sources() -> Vec<Source> {
 }
 
 fn is_test_file(name: &str) -> bool {
-    name.split('/').any(|part| part == "tests") || name.ends_with("tests.rs")
+    name.split('/')
+        .any(|part| part == "tests" || part == "tests.rs")
 }
 
 /// The text without comments, and without modules that are compiled for tests only.

@@ -136,6 +136,34 @@ fn files_of_tests_are_small() {
     assert!(large.is_empty(), "over {LINES_MAX} lines: {large:?}");
 }
 
+/// Whether a file below `src` is named as a file of unit tests may be: `x/tests.rs` beside `x`, and
+/// its parts `x/tests/PART.rs`.
+fn is_in_place(path: &Path) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let is_part = path.parent().is_some_and(|dir| dir.ends_with("tests"));
+    !(name.ends_with("_tests") || is_part && name == "mod")
+}
+
+#[test]
+fn unit_tests_stand_in_one_place() {
+    let mut files = BTreeSet::new();
+    sources(&root().join("src"), &mut files);
+    let elsewhere: Vec<_> = files.iter().filter(|path| !is_in_place(path)).collect();
+    assert!(
+        elsewhere.is_empty(),
+        "unit tests of x.rs are in x/tests.rs, their parts in x/tests/: {elsewhere:?}"
+    );
+    for (path, is_right) in [
+        ("x/tests.rs", true),
+        ("x/tests/part.rs", true),
+        ("x/mod.rs", true),
+        ("x_tests.rs", false),
+        ("x/tests/mod.rs", false),
+    ] {
+        assert_eq!(is_in_place(Path::new(path)), is_right, "{path}");
+    }
+}
+
 #[test]
 fn a_forgotten_file_is_found() {
     let at = tempfile::tempdir().expect("a directory");

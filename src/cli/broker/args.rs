@@ -330,5 +330,4 @@ fn timeout(text: &str) -> Result<Duration> {
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

@@ -282,5 +282,4 @@ fn commit(args: CommitArgs) -> Result<Commit> {
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

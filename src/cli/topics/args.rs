@@ -391,5 +391,4 @@ fn point(text: &str, now: &Now) -> Result<UnresolvedOffset> {
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

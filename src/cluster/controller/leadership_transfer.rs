@@ -579,5 +579,4 @@ fn late(wanted: &LeadershipTransfer) -> Error {
 }
 
 #[cfg(test)]
-#[path = "leadership_transfer_tests.rs"]
 mod tests;

@@ -365,5 +365,4 @@ impl Settle {
 }
 
 #[cfg(test)]
-#[path = "live_brokers_tests.rs"]
 mod tests;
