@@ -347,6 +347,14 @@ sabotage "a partition is given up before its reader stopped" src/client/group_se
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0,' \
   members members_come
 
+sabotage "a partition that is still read is given up" src/client/group_session/membership_thread/giving_up.rs \
+  'if !(found.is_late || found.is_unread && is_over) {' 'if !(found.is_late || is_over) {' \
+  lib a_partition_is_kept_while
+
+sabotage "a transfer under way does not keep the in-sync set" src/cluster/controller/leader_decision.rs \
+  'is_moving: true, ..' 'is_moving: true, loses_followers: false, ..' \
+  lib the_first_reason_decides
+
 sabotage "an evictor does not probe again" src/group/membership.rs \
   'if state.members.contains_key(id) && member_file::probe(&*dir, *id)? == *reading {' \
   'if state.members.contains_key(id) && (member_file::probe(&*dir, *id)? == *reading || state.group_epoch >= 0) {' \

@@ -70,7 +70,7 @@ pub struct Consumer {
     failing: BTreeMap<TopicPartition, Failing>,
     /// Ends that are times which the clock has not passed.
     time_bounds: BTreeMap<TopicPartition, Timestamp>,
-    feed: FetchBuffer,
+    buffer: FetchBuffer,
     /// Reported before anything else.
     pending: VecDeque<Result<Event<'static>>>,
     topics_changed: bool,
@@ -116,7 +116,7 @@ impl Consumer {
             partitions: BTreeMap::new(),
             failing: BTreeMap::new(),
             time_bounds: BTreeMap::new(),
-            feed: FetchBuffer::default(),
+            buffer: FetchBuffer::default(),
             pending: VecDeque::new(),
             topics_changed: false,
         };
@@ -134,8 +134,8 @@ impl Consumer {
         if let Step::Event(event) = self.step(timeout)? {
             return Ok(event);
         }
-        self.feed.hand_out();
-        let batch = self.feed.batch()?;
+        self.buffer.hand_out();
+        let batch = self.buffer.batch()?;
         Ok(batch.map_or(Event::Idle, Event::Records))
     }
 
@@ -163,8 +163,8 @@ impl Consumer {
         }
         let offset = to.resolve(&reader).map_err(about_it)?;
         self.engine.assign_reader(reader, offset, assigned.until);
-        if self.feed.origin().is_some_and(|of| of.tp == *partition) {
-            self.feed.clear();
+        if self.buffer.origin().is_some_and(|of| of.tp == *partition) {
+            self.buffer.clear();
         }
         Ok(offset)
     }
@@ -184,7 +184,7 @@ impl Consumer {
                 positions.set(tp.clone(), topic_id, place.offset);
             }
         }
-        if let Some((tp, next)) = self.feed.rest()
+        if let Some((tp, next)) = self.buffer.rest()
             && let Some(assigned) = self.partitions.get(tp)
         {
             positions.set(tp.clone(), assigned.origin.topic_id, next);
@@ -226,13 +226,13 @@ impl Consumer {
         }
     }
 
-    /// Ends the reading of the feed's partition where its records do not decode.
+    /// Ends the reading of the buffer's partition where its records do not decode.
     fn or_break_off<T>(&mut self, decoded: Result<T>) -> Result<T> {
         if decoded.is_err()
-            && let Some((tp, next)) = self.feed.rest()
+            && let Some((tp, next)) = self.buffer.rest()
         {
             let tp = tp.clone();
-            self.feed.clear();
+            self.buffer.clear();
             self.engine.seek(&tp, next)?;
             self.engine.limit(&tp, next);
         }
@@ -287,8 +287,8 @@ impl Stepping for Consumer {
         self.store.clock().monotonic()
     }
 
-    fn feed(&mut self) -> &mut FetchBuffer {
-        &mut self.feed
+    fn buffer(&mut self) -> &mut FetchBuffer {
+        &mut self.buffer
     }
 
     fn step(&mut self, timeout: Duration) -> Result<Step> {
@@ -303,7 +303,7 @@ impl Stepping for Consumer {
             if let Some(reported) = self.pending.pop_front() {
                 return reported.map(Step::Event);
             }
-            let advanced = self.feed.advance();
+            let advanced = self.buffer.advance();
             if self.or_break_off(advanced)? {
                 return Ok(Step::Batch);
             }
@@ -311,11 +311,11 @@ impl Stepping for Consumer {
             if !self.pending.is_empty() {
                 continue;
             }
-            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
+            match self.engine.fetch(FETCH_BYTES, self.buffer.buf()) {
                 Ok(Some(mut fetched)) => {
                     self.cut_at_time(&mut fetched)?;
                     if let Some(assigned) = self.partitions.get(&fetched.tp) {
-                        self.feed.put(fetched, Arc::clone(&assigned.origin));
+                        self.buffer.put(fetched, Arc::clone(&assigned.origin));
                     }
                 }
                 Ok(None) => {
@@ -337,7 +337,7 @@ impl Stepping for Consumer {
 
     fn take_record(&mut self) -> Result<Option<Record>> {
         let is_due = self.pending.is_empty() && !self.signal.is_closed();
-        if is_due && let Some(record) = self.feed.take_record() {
+        if is_due && let Some(record) = self.buffer.take_record() {
             return self.or_break_off(record).map(Some);
         }
         Ok(None)

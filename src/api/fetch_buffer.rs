@@ -271,7 +271,7 @@ mod tests {
         (bytes, starts)
     }
 
-    fn feed(bytes: Vec<u8>, from: Offset, until: Offset) -> FetchBuffer {
+    fn buffer(bytes: Vec<u8>, from: Offset, until: Offset) -> FetchBuffer {
         let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
         let fetched = Fetched {
             tp: tp.clone(),
@@ -286,23 +286,23 @@ mod tests {
             topic_id: Uuid::ZERO,
             generation: 0,
         };
-        let mut feed = FetchBuffer::default();
-        feed.put(fetched, Arc::new(origin));
-        feed
+        let mut buffer = FetchBuffer::default();
+        buffer.put(fetched, Arc::new(origin));
+        buffer
     }
 
     /// The records that come one by one, and the result at their end.
-    fn records(feed: &mut FetchBuffer) -> (Vec<Offset>, Result<()>) {
+    fn records(buffer: &mut FetchBuffer) -> (Vec<Offset>, Result<()>) {
         let mut offsets = Vec::new();
         loop {
-            while let Some(record) = feed.take_record() {
+            while let Some(record) = buffer.take_record() {
                 match record {
                     Ok(record) => offsets.push(record.offset()),
                     Err(e) => return (offsets, Err(e)),
                 }
             }
-            match feed.advance() {
-                Ok(true) => feed.unpack().expect("it was decoded"),
+            match buffer.advance() {
+                Ok(true) => buffer.unpack().expect("it was decoded"),
                 Ok(false) => return (offsets, Ok(())),
                 Err(e) => return (offsets, Err(e)),
             }
@@ -314,31 +314,31 @@ mod tests {
         for compression in [Compression::None, Compression::Lz4] {
             let (bytes, _) = bytes(compression);
             for (from, until) in [(0, 9), (1, 8), (3, 6), (4, 5), (8, 9)] {
-                let mut feed = feed(bytes.clone(), from, until);
-                assert_eq!(feed.rest().map(|(_, next)| next), Some(from));
-                let (offsets, outcome) = records(&mut feed);
+                let mut buffer = buffer(bytes.clone(), from, until);
+                assert_eq!(buffer.rest().map(|(_, next)| next), Some(from));
+                let (offsets, outcome) = records(&mut buffer);
                 outcome.expect("sound");
                 assert_eq!(offsets, (from..until).collect::<Vec<_>>());
-                assert!(feed.rest().is_none());
+                assert!(buffer.rest().is_none());
             }
         }
     }
 
     #[test]
     fn batches_go_on_where_records_were_taken() {
-        let mut feed = feed(bytes(Compression::Zstd).0, 0, 9);
-        assert!(feed.advance().expect("sound"));
-        feed.unpack().expect("decoded");
-        feed.take_record().expect("one").expect("sound");
-        assert_eq!(feed.rest().map(|(_, next)| next), Some(1));
+        let mut buffer = buffer(bytes(Compression::Zstd).0, 0, 9);
+        assert!(buffer.advance().expect("sound"));
+        buffer.unpack().expect("decoded");
+        buffer.take_record().expect("one").expect("sound");
+        assert_eq!(buffer.rest().map(|(_, next)| next), Some(1));
         for due in [1, 3, 6] {
-            assert!(feed.advance().expect("sound"));
-            let batch = feed.batch().expect("sound").expect("one");
+            assert!(buffer.advance().expect("sound"));
+            let batch = buffer.batch().expect("sound").expect("one");
             let first = batch.iter().next().expect("one").expect("sound");
             assert_eq!(first.offset, Some(due));
-            feed.hand_out();
+            buffer.hand_out();
         }
-        assert!(!feed.advance().expect("the end"));
+        assert!(!buffer.advance().expect("the end"));
     }
 
     #[test]
@@ -348,7 +348,7 @@ mod tests {
         let record_len = (bytes.len() / 3 - BATCH_HEADER_LEN) / 3;
         let at = starts[1] + BATCH_HEADER_LEN + record_len;
         bytes[at] = 0x7f;
-        let mut damaged = feed(bytes, 0, 9);
+        let mut damaged = buffer(bytes, 0, 9);
         let (offsets, outcome) = records(&mut damaged);
         assert_eq!(offsets, [0, 1, 2, 3]);
         let reported = outcome.expect_err("damage");
@@ -363,7 +363,7 @@ mod tests {
     fn a_batch_that_does_not_decompress_is_not_handed_out() {
         let (mut bytes, starts) = bytes(Compression::Zstd);
         bytes[starts[1] + BATCH_HEADER_LEN] ^= 0xff;
-        let mut damaged = feed(bytes, 0, 9);
+        let mut damaged = buffer(bytes, 0, 9);
         let (offsets, outcome) = records(&mut damaged);
         assert_eq!(offsets, [0, 1, 2]);
         assert_eq!(outcome.expect_err("damage").kind(), Kind::Damaged);

@@ -75,7 +75,7 @@ pub struct GroupConsumer {
     signal: Arc<Signal>,
     progress: Arc<Progress>,
     assigned: BTreeMap<TopicPartition, Assigned>,
-    feed: FetchBuffer,
+    buffer: FetchBuffer,
     /// What was handed out last: a request for the next marks it as done.
     in_hand: Option<InHand>,
     /// The assignment that the session knows to be worked on.
@@ -143,7 +143,7 @@ impl GroupConsumer {
             signal,
             progress,
             assigned: BTreeMap::new(),
-            feed: FetchBuffer::default(),
+            buffer: FetchBuffer::default(),
             in_hand: None,
             works_on: None,
             pending: VecDeque::new(),
@@ -168,7 +168,7 @@ impl GroupConsumer {
             return Ok(event);
         }
         self.hand_out_batch()?;
-        let batch = self.feed.batch()?;
+        let batch = self.buffer.batch()?;
         Ok(batch.map_or(Event::Idle, Event::Records))
     }
 
@@ -250,17 +250,17 @@ impl GroupConsumer {
             self.confirmed_at = self.now();
             return Ok(true);
         }
-        if let Some((tp, next)) = self.feed.rest() {
+        if let Some((tp, next)) = self.buffer.rest() {
             let tp = tp.clone();
             self.engine.seek(&tp, next)?;
         }
-        self.feed.clear();
+        self.buffer.clear();
         Ok(false)
     }
 
     fn hand_out_batch(&mut self) -> Result<()> {
         if self.is_manual
-            && let Some(batch) = self.feed.batch()?
+            && let Some(batch) = self.buffer.batch()?
             && let Some(assigned) = self.assigned.get_mut(batch.topic_partition())
         {
             let epoch = batch.leader_epoch();
@@ -270,7 +270,7 @@ impl GroupConsumer {
                 assigned.work.hand_out(record.offset, epoch);
             }
         }
-        if let Some((origin, next, leader_epoch)) = self.feed.hand_out() {
+        if let Some((origin, next, leader_epoch)) = self.buffer.hand_out() {
             let origin = Arc::clone(origin);
             self.note_in_hand(origin, next, leader_epoch);
         }
@@ -278,8 +278,8 @@ impl GroupConsumer {
     }
 
     fn hand_out(&mut self, record: &Record) {
-        let leader_epoch = self.feed.leader_epoch();
-        let Some(origin) = self.feed.origin().map(Arc::clone) else {
+        let leader_epoch = self.buffer.leader_epoch();
+        let Some(origin) = self.buffer.origin().map(Arc::clone) else {
             return;
         };
         if self.is_manual {
@@ -339,13 +339,13 @@ impl GroupConsumer {
         }
     }
 
-    /// Ends the reading of the feed's partition where its records do not decode.
+    /// Ends the reading of the buffer's partition where its records do not decode.
     fn or_break_off<T>(&mut self, decoded: Result<T>) -> Result<T> {
         if decoded.is_err()
-            && let Some((tp, next)) = self.feed.rest()
+            && let Some((tp, next)) = self.buffer.rest()
         {
             let tp = tp.clone();
-            self.feed.clear();
+            self.buffer.clear();
             self.engine.seek(&tp, next)?;
             self.break_off(&tp);
         }
@@ -426,8 +426,8 @@ impl Stepping for GroupConsumer {
         self.store.dir().clock().monotonic()
     }
 
-    fn feed(&mut self) -> &mut FetchBuffer {
-        &mut self.feed
+    fn buffer(&mut self) -> &mut FetchBuffer {
+        &mut self.buffer
     }
 
     fn step(&mut self, timeout: Duration) -> Result<Step> {
@@ -460,8 +460,8 @@ impl Stepping for GroupConsumer {
             if self.is_over {
                 return Ok(Step::Event(Event::End));
             }
-            let end = self.feed.end();
-            let advanced = self.feed.advance();
+            let end = self.buffer.end();
+            let advanced = self.buffer.advance();
             if self.or_break_off(advanced)? {
                 if self.confirm()? {
                     return Ok(Step::Batch);
@@ -471,10 +471,10 @@ impl Stepping for GroupConsumer {
             if let Some((origin, end)) = end {
                 self.pass(&origin, end);
             }
-            match self.engine.fetch(FETCH_BYTES, self.feed.buf()) {
+            match self.engine.fetch(FETCH_BYTES, self.buffer.buf()) {
                 Ok(Some(fetched)) => {
                     if let Some(assigned) = self.assigned.get(&fetched.tp) {
-                        self.feed.put(fetched, Arc::clone(&assigned.origin));
+                        self.buffer.put(fetched, Arc::clone(&assigned.origin));
                     }
                 }
                 Ok(None) => {
@@ -500,7 +500,7 @@ impl Stepping for GroupConsumer {
             && self.stopping.is_empty()
             && !self.signal.is_set()
             && !self.session.has_orders();
-        if !is_undisturbed || !self.feed.has_record() {
+        if !is_undisturbed || !self.buffer.has_record() {
             return Ok(None);
         }
         self.finish_in_hand();
@@ -508,7 +508,7 @@ impl Stepping for GroupConsumer {
         if is_old && !self.confirm()? {
             return Ok(None);
         }
-        let Some(record) = self.feed.take_record() else {
+        let Some(record) = self.buffer.take_record() else {
             return Ok(None);
         };
         let record = self.or_break_off(record)?;

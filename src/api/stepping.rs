@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// The result of a step.
 pub(super) enum Step {
-    /// The feed has a batch.
+    /// The buffer has a batch.
     Batch,
     Event(Event<'static>),
 }
@@ -19,7 +19,7 @@ pub(super) trait Stepping {
     /// The time on the store's clock.
     fn now(&self) -> Duration;
 
-    fn feed(&mut self) -> &mut FetchBuffer;
+    fn buffer(&mut self) -> &mut FetchBuffer;
 
     /// Waits up to `timeout` for a batch or an event.
     fn step(&mut self, timeout: Duration) -> Result<Step>;
@@ -42,7 +42,7 @@ pub(super) trait Stepping {
             match self.step(deadline.saturating_sub(self.now()))? {
                 Step::Event(Event::Idle | Event::End) => return Ok(None),
                 Step::Event(_) => {}
-                Step::Batch => self.feed().unpack()?,
+                Step::Batch => self.buffer().unpack()?,
             }
         }
     }

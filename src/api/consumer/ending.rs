@@ -14,7 +14,7 @@ impl Consumer {
     pub(super) fn is_done(&self) -> bool {
         let ends = self.options.to_end || self.options.until.is_some();
         // What cannot be opened was reported; a consumer with an end does not wait for it.
-        self.feed.rest().is_none() && self.engine.is_done() && (ends || self.failing.is_empty())
+        self.buffer.rest().is_none() && self.engine.is_done() && (ends || self.failing.is_empty())
     }
 
     /// Ends a fetch before the first record that is not older than the partition's end, if that end

@@ -137,8 +137,8 @@ impl GroupConsumer {
 
     pub(super) fn stop_reading(&mut self, tp: &TopicPartition) {
         self.engine.unassign(tp);
-        if self.feed.origin().is_some_and(|origin| origin.tp == *tp) {
-            self.feed.clear();
+        if self.buffer.origin().is_some_and(|origin| origin.tp == *tp) {
+            self.buffer.clear();
         }
     }
 
