@@ -1,12 +1,9 @@
 //! What completes the value of an argument, by the argument's value name: one table for all tools.
 
-use std::ffi::OsStr;
-use std::sync::Arc;
-
-use clap::{Arg, Command};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap::Arg;
 
 use super::line::{Line, Native};
+use super::shells::Offer;
 use crate::cli::lang::NAMED_POINTS;
 use crate::client::groups;
 use crate::client::topics::TopicConfigs;
@@ -85,18 +82,40 @@ fn due(tool: &str, value: &str) -> Option<Due> {
     })
 }
 
-/// The command, with completion for each of its values.
-pub fn with_candidates(tool: &'static str, command: Command, line: &Arc<Line>) -> Command {
-    command
-        .mut_args(|arg| match due_of(tool, &arg) {
-            None => arg,
-            Some(due) => {
-                let line = Arc::clone(line);
-                let candidates = move |value: &OsStr| candidates(&line, due, value);
-                arg.add(ArgValueCompleter::new(candidates))
-            }
-        })
-        .mut_subcommands(|sub| with_candidates(tool, sub, line))
+/// What is offered for a value.
+#[derive(Debug)]
+pub enum ValueOffers {
+    /// What the shell itself offers.
+    Native(Native),
+    /// These names from the store.
+    Names(Vec<Offer>),
+    /// These words.
+    Words(Vec<Offer>),
+}
+
+/// What is offered for a value of this argument of which `text` is typed.
+pub fn values(tool: &str, arg: &Arg, line: &Line, text: &str) -> ValueOffers {
+    match due_of(tool, arg) {
+        None => ValueOffers::Words(possible(arg, text)),
+        Some(Due::Native(kind)) => ValueOffers::Native(kind),
+        Some(Due::TopicOrFile) if line.has_flag("--each-topic") => {
+            ValueOffers::Native(Native::File)
+        }
+        Some(due) if due.is_name() => ValueOffers::Names(offers(line, due, text)),
+        Some(due) => ValueOffers::Words(offers(line, due, text)),
+    }
+}
+
+/// The values that clap knows.
+fn possible(arg: &Arg, text: &str) -> Vec<Offer> {
+    let values = arg.get_value_parser().possible_values();
+    let shown = values.into_iter().flatten();
+    let shown = shown.filter(|value| !value.is_hide_set() && value.get_name().starts_with(text));
+    let offer = |value: clap::builder::PossibleValue| {
+        let help = value.get_help().map(ToString::to_string);
+        Offer::new(value.get_name().to_owned(), help)
+    };
+    shown.map(offer).collect()
 }
 
 fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
@@ -110,22 +129,8 @@ fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
     due(tool, value)
 }
 
-fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> {
-    if let Due::Native(kind) = due {
-        line.wants_native(kind, value);
-        return Vec::new();
-    }
-    let Some(text) = value.to_str() else {
-        return Vec::new();
-    };
-    if due.is_name() {
-        line.wants_name();
-    }
+fn offers(line: &Line, due: Due, text: &str) -> Vec<Offer> {
     match due {
-        Due::TopicOrFile if line.has_flag("--each-topic") => {
-            line.wants_native(Native::File, value);
-            Vec::new()
-        }
         Due::Topic => plain(line.topics(text, "")),
         Due::TopicOrFile => partitions(line, text, "", ""),
         Due::TopicOrPartition => partitions(line, text, "", ""),
@@ -149,17 +154,13 @@ fn candidates(line: &Line, due: Due, value: &OsStr) -> Vec<CompletionCandidate> 
     }
 }
 
-fn plain(names: Vec<String>) -> Vec<CompletionCandidate> {
-    names.into_iter().map(CompletionCandidate::new).collect()
+fn plain(names: Vec<String>) -> Vec<Offer> {
+    let offer = |name| Offer::new(name, None);
+    names.into_iter().map(offer).collect()
 }
 
 /// Topics, with `behind_topic` after each; after a colon partitions, with `behind_partition`.
-fn partitions(
-    line: &Line,
-    text: &str,
-    behind_topic: &str,
-    behind_partition: &str,
-) -> Vec<CompletionCandidate> {
+fn partitions(line: &Line, text: &str, behind_topic: &str, behind_partition: &str) -> Vec<Offer> {
     plain(match text.split_once(':') {
         None => line.topics(text, behind_topic),
         Some((topic, number)) => line.partitions(topic, number, behind_partition),
@@ -167,7 +168,7 @@ fn partitions(
 }
 
 /// Brokers' ids, as the first word or after one of these characters.
-fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<CompletionCandidate> {
+fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<Offer> {
     let begins = text.rfind(behind).map_or(0, |at| at + 1);
     let (head, typed) = text.split_at(begins);
     let ids = line.brokers().into_iter().map(|id| id.to_string());
@@ -176,7 +177,7 @@ fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<CompletionCandidate>
 }
 
 /// `NAME=`, and after it the config's named values.
-fn topic_configs(text: &str) -> Vec<CompletionCandidate> {
+fn topic_configs(text: &str) -> Vec<Offer> {
     let Some((name, value)) = text.split_once('=') else {
         return helped(text, TopicConfigs::names(), "=", TopicConfigs::allowed);
     };
@@ -190,18 +191,17 @@ fn helped(
     names: impl Iterator<Item = &'static str>,
     behind: &str,
     help: fn(&str) -> Option<&'static str>,
-) -> Vec<CompletionCandidate> {
+) -> Vec<Offer> {
     let names = names.filter(|name| name.starts_with(text));
-    let candidate = |name: &str| {
-        let help = help(name).map(Into::into);
-        CompletionCandidate::new(format!("{name}{behind}")).help(help)
-    };
-    names.map(candidate).collect()
+    let offer = |name: &str| Offer::new(format!("{name}{behind}"), help(name).map(Into::into));
+    names.map(offer).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use clap::Command;
 
     use super::*;
     use crate::cli::docs;

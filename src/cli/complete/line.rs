@@ -1,9 +1,7 @@
 //! The command line that is being completed, and the names from the store that it refers to.
 
-use std::ffi::OsStr;
+use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::cli::env::store_path;
 use crate::client::stores::Listing;
@@ -24,14 +22,12 @@ pub enum Native {
     UnixGroup,
 }
 
-/// A command line, and what was found out while completing it.
+/// A command line, and the store that it refers to.
 #[derive(Debug, Default)]
 pub struct Line {
     /// The words before the one at the cursor, the command first.
     words: Vec<String>,
-    store: OnceLock<Option<Listing>>,
-    native: Mutex<Option<(Native, usize)>>,
-    wants_name: AtomicBool,
+    store: OnceCell<Option<Listing>>,
 }
 
 impl Line {
@@ -46,32 +42,6 @@ impl Line {
     /// Whether a flag was given.
     pub fn has_flag(&self, flag: &str) -> bool {
         self.options().any(|word| word == flag)
-    }
-
-    /// Whether words from the cursor on are never options.
-    pub fn is_escaped(&self) -> bool {
-        self.words.iter().any(|word| word == "--")
-    }
-
-    /// Notes that the shell has to complete such a value, of which `value` is typed.
-    pub fn wants_native(&self, kind: Native, value: &OsStr) {
-        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
-        native.get_or_insert((kind, value.len()));
-    }
-
-    /// What the shell has to complete, and how many bytes of the value are typed.
-    pub fn wanted_native(&self) -> Option<(Native, usize)> {
-        *self.native.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that a name from the store is expected, even if there is none.
-    pub fn wants_name(&self) {
-        self.wants_name.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a name from the store is expected.
-    pub fn is_name_wanted(&self) -> bool {
-        self.wants_name.load(Ordering::Relaxed)
     }
 
     /// Topics with this prefix, with `behind` after each.
@@ -175,7 +145,6 @@ mod tests {
         ] {
             assert_eq!(line(text).given_store(), store.map(PathBuf::from), "{text}");
         }
-        assert!(line("t -- -x").is_escaped() && !line("t -x").is_escaped());
         assert!(line("t --a -- --b").has_flag("--a") && !line("t -- --b").has_flag("--b"));
     }
 

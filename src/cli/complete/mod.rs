@@ -12,22 +12,23 @@
 mod due;
 mod line;
 mod shells;
+mod walk;
 mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Command;
-use clap_complete::engine::{self, CompletionCandidate};
 
 use super::lang::{shown, usage};
 use super::stdout::Stdout;
 use super::tool::{Tool, dashed_values};
 use super::{exit, report};
+use due::ValueOffers;
 use line::{Line, Native};
 pub use shells::Shell;
 use shells::{Offer, Reply, render_bash};
+use walk::{CursorValue, CursorWord};
 use words::WordRole;
 
 /// Names the shell that asks for completion.
@@ -66,7 +67,7 @@ pub fn main<T: Tool>(shell: &OsStr) -> ExitCode {
 
 /// The reply to a shell. bash passes its line up to the cursor, and the piece of it that will be
 /// replaced; zsh and fish pass the words, without quotes except in fish's last word.
-fn answer(shell: Shell, tool: &'static str, command: Command, words: &[OsString]) -> String {
+fn answer(shell: Shell, tool: &str, command: Command, words: &[OsString]) -> String {
     let mut words: Vec<String> = words.iter().map(lossy).collect();
     let last = words.pop().unwrap_or_default();
     match shell {
@@ -95,29 +96,37 @@ fn lossy(word: &OsString) -> String {
 }
 
 /// The candidates for the cursor, where `current` is typed after `words`.
-fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &str) -> Reply {
-    if words.is_empty() {
+fn complete(tool: &str, command: Command, words: Vec<String>, current: &str) -> Reply {
+    let Some((_, args)) = words.split_first() else {
         return Reply::default();
+    };
+    let mut command = dashed_values(command);
+    command.build();
+    let cursor = CursorWord::of(&command, args, current);
+    let line = Line::new(words);
+    let mut native = None;
+    let mut is_due = false;
+    let mut offers = Vec::new();
+    for value in &cursor.values {
+        let (before, typed) = current.split_at(value.begin);
+        match due::values(tool, value.arg, &line, typed) {
+            ValueOffers::Native(kind) => {
+                native.get_or_insert((kind, before.to_owned()));
+                is_due = true;
+            }
+            ValueOffers::Names(names) => {
+                offers.extend(in_place(value, before, names));
+                is_due = true;
+            }
+            ValueOffers::Words(words) => offers.extend(in_place(value, before, words)),
+        }
     }
-    let mut args = with_joined_store(&words);
-    let cursor = args.len();
-    args.push(current.into());
-    let line = Arc::new(Line::new(words));
-    let mut command = due::with_candidates(tool, dashed_values(command), &line);
-    let candidates = engine::complete(&mut command, args, cursor, None).unwrap_or_default();
-    let native = line.wanted_native().map(|(kind, typed)| {
-        let before = current.len().saturating_sub(typed);
-        (kind, current.get(..before).unwrap_or_default().to_owned())
-    });
-    let mut offers: Vec<Offer> = candidates
-        .iter()
-        .filter(|candidate| line.is_escaped() || !is_name_like_option(candidate))
-        .filter_map(offer)
-        .filter(|offer| offer.value.starts_with(current))
-        .collect();
+    offers.extend(cursor.names(current));
+    // What is more than one line, or cannot be typed literally, is left out.
+    let is_typed = |value: &str| value.starts_with(current) && !value.chars().any(char::is_control);
+    offers.retain(|offer| is_typed(&offer.value));
     // Where a name is expected, options are not offered, even if there is no name; where no value
     // is expected, only options are left.
-    let is_due = native.is_some() || line.is_name_wanted();
     let is_all = !is_due && offers.iter().all(|offer| offer.is_option);
     if !current.starts_with('-') && !is_all {
         offers.retain(|offer| !offer.is_option);
@@ -125,42 +134,14 @@ fn complete(tool: &'static str, command: Command, words: Vec<String>, current: &
     Reply { offers, native }
 }
 
-/// The words, with `--store DIR` as one: the directory may have a subcommand's name.
-fn with_joined_store(words: &[String]) -> Vec<OsString> {
-    let mut args = Vec::with_capacity(words.len() + 1);
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match words.as_slice().first() {
-            Some(dir) if word == "--store" => {
-                args.push(format!("--store={dir}").into());
-                words.next();
-            }
-            _ => args.push(word.into()),
-        }
-    }
-    args
-}
-
-/// Whether it would be taken for an option in its place: a group's name may begin with a dash.
-fn is_name_like_option(candidate: &CompletionCandidate) -> bool {
-    let value = candidate.get_value().as_encoded_bytes();
-    let place = candidate.get_tag().map(ToString::to_string);
-    let is_positional = place.is_some_and(|place| place.starts_with(['<', '[']));
-    candidate.get_id().is_none() && is_positional && value.starts_with(b"-")
-}
-
-/// `None` for text that cannot be typed literally, or is more than one line.
-fn offer(candidate: &CompletionCandidate) -> Option<Offer> {
-    let value = candidate.get_value().to_str()?;
-    if value.chars().any(char::is_control) {
-        return None;
-    }
-    let help = candidate.get_help().map(ToString::to_string);
-    let first_line = |help: String| help.lines().next().map(str::to_owned);
-    Some(Offer {
-        value: value.to_owned(),
-        help: help.and_then(first_line).filter(|help| !help.is_empty()),
-        is_option: candidate.get_id().is_some_and(|id| id.starts_with("arg::")),
+/// The offers for a value, each with the begin of its word; without those that would be taken for
+/// options there: a group's name may begin with a dash.
+fn in_place(value: &CursorValue, before: &str, offers: Vec<Offer>) -> impl Iterator<Item = Offer> {
+    let is_special = |offer: &Offer| value.is_dash_special && offer.value.starts_with('-');
+    let offers = offers.into_iter().filter(move |offer| !is_special(offer));
+    offers.map(move |offer| Offer {
+        value: format!("{before}{}", offer.value),
+        ..offer
     })
 }
 

@@ -41,6 +41,16 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// A word that is no option, with the first line of its description.
+    pub fn new(value: String, help: Option<String>) -> Self {
+        let first_line = |help: String| help.lines().next().map(str::to_owned);
+        Offer {
+            value,
+            help: help.and_then(first_line).filter(|help| !help.is_empty()),
+            is_option: false,
+        }
+    }
+
     /// Whether the next text has to be typed directly after it.
     fn is_joined(&self) -> bool {
         self.value.ends_with(['=', ':'])

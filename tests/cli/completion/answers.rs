@@ -203,7 +203,14 @@ fn subcommands_and_options() {
         ("mq-broker elect preferred --q", &["--quiet"]),
         ("mq-produce --key-s", &[]),
         ("mq-consume --idle", &["--idle-timeout"]),
-        // Behind -- there are no options.
+        // Where files are due, a word with a dash is an option for all that.
+        ("mq-produce orders --begi", &["--begins"]),
+        ("mq-produce orders --acks=a", &["all"]),
+        ("mq-produce --key -- orders --begi", &["--begins"]),
+        // No line goes on from an unknown flag.
+        ("mq-topics list -qx", &[]),
+        // Behind -- there are no options, and no subcommands.
+        ("mq-topics -- al", &[]),
         ("mq-consume -- --idle", &[]),
     ] {
         check(&shell, line, "words", wanted);
@@ -239,6 +246,7 @@ fn paths_are_the_shells_own() {
         ("mq-groups reset billing --from-file x", "files"),
         ("mq-topics list --store ", "dirs"),
         ("mq-topics --store=/t", "dirs"),
+        ("mq-produce orders --store=/t", "dirs"),
         ("mq-broker start --log-dir /mnt", "dirs"),
         ("mq-consume -g billing orders --exec ca", "commands"),
         ("mq-broker init --group da", "groups"),
