@@ -73,6 +73,23 @@ pub fn resolve_within(
     Err(outside(reader, page, offset))
 }
 
+/// Resolves the point that a log is to start at: up to the high watermark. A point below the log start
+/// stands for that.
+///
+/// # Errors
+/// [`Kind::OffsetOutOfRange`], saying what the log has.
+pub(super) fn resolve_for_trim(
+    reader: &PartitionReader,
+    page: &StatePage,
+    point: UnresolvedOffset,
+) -> Result<Offset> {
+    let offset = resolve_point(reader, page, point, None)?.max(page.tail.log_start);
+    if offset > page.high_watermark {
+        return Err(outside(reader, page, offset));
+    }
+    Ok(offset)
+}
+
 fn outside(reader: &PartitionReader, page: &StatePage, offset: Offset) -> Error {
     Error::new(
         Kind::OffsetOutOfRange,

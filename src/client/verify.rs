@@ -142,7 +142,7 @@ impl Admin {
             // Files beyond the active segment come from a roll that was killed: they are no part of
             // the log.
             let segments = match &page {
-                Some(page) => segments.up_to(page.tail.active),
+                Some(page) => segments.up_to(page.tail.active).since(page.tail.log_start),
                 None => segments,
             };
             let first = segments.bases().first().copied();
@@ -151,7 +151,16 @@ impl Admin {
                 page.map_or_else(|| unknown_tail(&segments, dir, first), |page| Ok(page.tail))?;
             let records = deep.then_some(decompressed_len_max);
             let mut of_log = Vec::new();
-            let mut covered = log::verify(dir, &tail, epochs.as_ref(), records, &mut of_log)?;
+            let covered = log::verify(dir, &tail, epochs.as_ref(), records, &mut of_log);
+            let start_rose = || -> Result<bool> {
+                let now = replica.read_page()?;
+                Ok(now.is_some_and(|now| now.tail.log_start > tail.log_start))
+            };
+            let mut covered = match covered {
+                // A segment below the new log start was removed meanwhile.
+                Err(e) if crate::store::is_missing(&e) && start_rose()? => continue,
+                covered => covered?,
+            };
             if epochs.is_some() && of_log.iter().any(|finding| finding.data) {
                 // By the epochs that a repair uses.
                 let newest = partition

@@ -42,7 +42,7 @@ pub(crate) fn take_over(
     if !in_order || old.offline(&page)?.is_some() {
         return Ok(());
     }
-    let segments = Segments::list(&**old.dir())?;
+    let segments = Segments::list(&**old.dir())?.since(page.tail.log_start);
     let Some((closed, reused)) = closed(&page, &segments, old.epochs()?) else {
         return Ok(());
     };

@@ -7,15 +7,18 @@
 use super::epoch_checkpoint::LeaderEpochs;
 use crate::types::Offset;
 
-/// The offset up to which a log with these epochs, ending at `end`, equals the leader's, which ends
-/// at `leader_end`: at most either end. Both have the epochs of their batches; the leader's also
-/// has its own.
+/// The offset up to which a log with these epochs, ending at `end`, equals the leader's, which goes from
+/// `leader_start` to `leader_end`: at most either end. Both have the epochs of their batches; the
+/// leader's also has its own. Of epochs that ended below its start the leader knows nothing any more:
+/// for those its start is the answer.
 pub fn divergence(
     own: &LeaderEpochs,
     end: Offset,
     leader: &LeaderEpochs,
+    leader_start: Offset,
     leader_end: Offset,
 ) -> Offset {
+    let oldest = leader.entries().first().map(|(epoch, _)| *epoch);
     let mut limit = end;
     for (epoch, start) in own.entries().iter().rev() {
         // Entries that begin at the end or beyond hold no record of this log.
@@ -24,6 +27,7 @@ pub fn divergence(
         }
         match leader.end_of(*epoch, leader_end) {
             Some(leaders) => return limit.min(leaders),
+            None if oldest > Some(*epoch) && leader_start > 0 => return limit.min(leader_start),
             // The leader has nothing of this epoch.
             None => limit = limit.min(*start),
         }
@@ -69,8 +73,27 @@ mod tests {
             (&[(0, 0)], 0, &[(4, 0)], 3, 0),
         ];
         for (own, end, leader, leader_end, expected) in cases {
-            let found = divergence(&epochs(own), end, &epochs(leader), leader_end);
+            let found = divergence(&epochs(own), end, &epochs(leader), 0, leader_end);
             assert_eq!(found, expected, "{own:?} {end} {leader:?} {leader_end}");
+        }
+    }
+
+    #[test]
+    fn of_older_epochs_the_leaders_start_is_the_answer() {
+        // The leader's epoch 0 ended at 5 and is forgotten; its log starts at 8, and 2 began at 8.
+        let leader = epochs(&[(2, 8)]);
+        for (own, end, expected) in [
+            (&[(0, 0)][..], 12, 8),
+            (&[(0, 0)], 6, 6),
+            (&[(0, 0), (2, 8)], 10, 10),
+            (&[(0, 0), (1, 6)], 12, 8),
+            (&[(0, 0), (3, 6)], 12, 6),
+        ] {
+            assert_eq!(
+                divergence(&epochs(own), end, &leader, 8, 20),
+                expected,
+                "{own:?}"
+            );
         }
     }
 
@@ -101,7 +124,7 @@ mod tests {
                     }
                     let own_end = logs[follower].len() as Offset;
                     let leader_end = of_leader.len() as Offset;
-                    let found = divergence(&begun[follower], own_end, &begun[leads], leader_end);
+                    let found = divergence(&begun[follower], own_end, &begun[leads], 0, leader_end);
                     let pairs = logs[follower].iter().zip(&of_leader);
                     let same = pairs.take_while(|(a, b)| a == b).count() as Offset;
                     assert_eq!(found, same, "{:?} {:?}", logs[follower], of_leader);

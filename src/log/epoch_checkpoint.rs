@@ -58,6 +58,20 @@ impl LeaderEpochs {
         self.entries.len() != before
     }
 
+    /// Whether an epoch ends at or below `first`, where the log's first segment begins.
+    pub fn has_ended_by(&self, first: Offset) -> bool {
+        self.entries
+            .get(1)
+            .is_some_and(|(_, start)| *start <= first)
+    }
+
+    /// Removes the epochs that end at or below `first`, where the log's first segment begins; never the
+    /// last one. The first that is left keeps its start: batches from `first` on confirm it.
+    pub fn forget_ended_by(&mut self, first: Offset) {
+        let begun = self.entries.partition_point(|(_, start)| *start <= first);
+        self.entries.drain(..begun.saturating_sub(1));
+    }
+
     /// The entries, ascending.
     pub fn entries(&self) -> &[(LeaderEpoch, Offset)] {
         &self.entries
@@ -141,6 +155,29 @@ mod tests {
                 Kind::Damaged
             );
         }
+    }
+
+    #[test]
+    fn epochs_below_the_first_segment_go() {
+        let mut epochs = LeaderEpochs::default();
+        for (epoch, start) in [(0, 0), (2, 5), (4, 9)] {
+            epochs.begin(epoch, start);
+        }
+        for (first, left) in [
+            (4, &[(0, 0), (2, 5), (4, 9)][..]),
+            (5, &[(2, 5), (4, 9)]),
+            (8, &[(2, 5), (4, 9)]),
+            (9, &[(4, 9)]),
+            (90, &[(4, 9)]),
+        ] {
+            let mut kept = epochs.clone();
+            assert_eq!(kept.has_ended_by(first), left.len() < 3, "{first}");
+            kept.forget_ended_by(first);
+            assert_eq!(kept.entries(), left, "{first}");
+        }
+        let mut none = LeaderEpochs::default();
+        none.forget_ended_by(7);
+        assert_eq!(none, LeaderEpochs::default());
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub fn recover(
     cuts: &mut Vec<Cut>,
 ) -> Result<Recovered> {
     temporary_file::remove_all(dir)?;
-    let segments = Segments::list(dir)?;
+    let segments = Segments::list(dir)?.since(from.log_start.unwrap_or_default());
     let Some(first) = segments.bases().first().copied() else {
         return Err(Error::new(
             Kind::Damaged,
@@ -129,6 +129,9 @@ pub fn recover(
         .cure("restore the directory from a backup, or delete the topic"));
     };
     let log_start = from.log_start.unwrap_or(first);
+    if first > log_start {
+        return Err(damaged(dir, log_start, 0, "the segment is missing"));
+    }
     let start = from.durable.unwrap_or(LogPosition {
         offset: first,
         segment: first,

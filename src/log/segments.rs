@@ -60,6 +60,22 @@ impl Segments {
         self
     }
 
+    /// Those that reach beyond `log_start`: all but the ones that lie wholly below it.
+    #[must_use]
+    pub fn since(mut self, log_start: Offset) -> Self {
+        let below = self.wholly_below(log_start).len();
+        self.bases.drain(..below);
+        self
+    }
+
+    /// Those that end at or below `log_start`: each but the last one ends where the next begins.
+    pub fn wholly_below(&self, log_start: Offset) -> &[Offset] {
+        let begun = self.bases.partition_point(|base| *base <= log_start);
+        self.bases
+            .get(..begun.saturating_sub(1))
+            .unwrap_or_default()
+    }
+
     /// The bases below `base`.
     pub fn below(&self, base: Offset) -> &[Offset] {
         self.bases

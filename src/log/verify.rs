@@ -52,7 +52,7 @@ pub fn verify(
     deep: Option<usize>,
     findings: &mut Vec<Finding>,
 ) -> Result<Covered> {
-    let segments = Segments::list(dir)?;
+    let segments = Segments::list(dir)?.since(tail.log_start);
     let mut covered = Covered::default();
     let mut due = tail.log_start;
     let bases: Vec<Offset> = segments

@@ -143,7 +143,11 @@ fn is_believed(store: &StoreDir, page: &StatePage) -> bool {
     page.boot_id == store.boot_id() && page.intent == Intent::None
 }
 
-fn follow(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
+/// Steps a broker's follower until it has what its leader has. For a broker whose daemon does not run.
+///
+/// # Errors
+/// As [`Follower::step`].
+pub(crate) fn follow(store: &Arc<StoreDir>, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
     let mut follower = Follower::open(store, tp, broker, TIMEOUT)?;
     for _ in 0..STEPS_MAX {
         match follower.step(STEP_BYTES)? {

@@ -4,7 +4,8 @@
 //! 1. The page is read before and after the rest. A changed generation means that files moved
 //!    meanwhile: the snapshot starts over.
 //! 2. A segment beyond the page's active one is no part of the log. A producer that was killed
-//!    within a roll leaves such files, and a later append removes them without a new generation.
+//!    within a roll leaves such files, and a later append removes them without a new generation. Nor is
+//!    one that lies wholly below the log start: it is about to be removed.
 //! 3. Within a generation a snapshot stays true for the segments that it names, but it may lack
 //!    newer segments and newer epochs. So it may be kept to read sound batches. **Damage is
 //!    concluded only from a snapshot that was taken after the page that promised the bytes.**
@@ -27,7 +28,7 @@ const TRIES: u32 = 1000;
 pub struct LogSnapshot {
     /// The published page; of another boot, only its durable part ([`StatePage::as_of_boot`]).
     pub page: StatePage,
-    /// The segments up to the active one; empty if they were not listed.
+    /// The segments from the log start to the active one; empty if they were not listed.
     pub segments: Segments,
     /// The epoch checkpoint; `None` if it is missing or unreadable.
     pub epochs: Option<LeaderEpochs>,
@@ -60,7 +61,7 @@ impl LogSnapshot {
             let observed = list().and_then(|segments| {
                 Ok(LogSnapshot {
                     page,
-                    segments: segments.up_to(page.tail.active),
+                    segments: segments.up_to(page.tail.active).since(page.tail.log_start),
                     epochs: replica.epochs()?,
                 })
             });

@@ -5,6 +5,7 @@
 //! replica        a handle on one replica directory
 //! append/        the writer and group commit
 //! read/          reading without a lock
+//! log_start/     the log start rises, and what lies below is removed
 //! recovery/      what a dead writer, a power cut or a failed sync left behind
 //! replication/   the follower, the high watermark, the in-sync set, the seal, leader epochs
 //! ```
@@ -17,6 +18,7 @@ mod end_of_files;
 mod expected_replica;
 mod first_use;
 mod log_snapshot;
+mod log_start;
 mod read;
 mod recovery;
 mod removal;
@@ -26,7 +28,9 @@ mod state_page;
 mod timed_reads;
 
 pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm};
+pub(crate) use first_use::follow;
 pub use first_use::{first_follower_reader, first_reader};
+pub use log_start::{RaisedStart, Removed, raise_log_start};
 pub use read::{LogEdges, PartitionReader};
 pub(crate) use recovery::remove_lost;
 pub(crate) use removal::remove_dir;

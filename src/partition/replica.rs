@@ -258,6 +258,27 @@ impl Replica {
         .cure("if that process is stopped, continue or kill it ('mq-broker locks' lists holders), then try again")
     }
 
+    /// Makes the published page and the directory durable. A failed sync takes the replica offline.
+    ///
+    /// # Errors
+    /// [`Kind::Offline`]; [`Kind::Busy`] if the append lock stays taken after a failed sync.
+    pub(crate) fn sync_page_and_names(&self, timeout: Duration) -> Result<()> {
+        let dir = &*self.dir;
+        let names = dir.sync().map_err(|e| sync_failed(dir.path(), e));
+        let synced = names.and_then(|()| {
+            let page = self.page.sync_data();
+            page.map_err(|e| sync_failed(join(dir, PAGE_FILE), e))
+        });
+        let Err(e) = synced else {
+            return Ok(());
+        };
+        let held = self.lock(timeout)?;
+        if let Some(mut page) = held.page()?.filter(|page| page.offline.is_none()) {
+            held.take_offline(&mut page, Offline::SyncFailed)?;
+        }
+        Err(e)
+    }
+
     pub(crate) fn page_error(&self, op: &'static str, e: std::io::Error) -> Error {
         Error::io(op, join(&*self.dir, PAGE_FILE), e)
     }

@@ -7,6 +7,7 @@ pub mod brokers;
 mod create;
 mod dir;
 mod file_cache;
+mod format;
 pub mod json_file;
 pub mod layout;
 mod listing;
@@ -29,6 +30,7 @@ pub use brokers::{
 };
 pub use dir::StoreDir;
 pub(crate) use file_cache::{leads_to, names};
+pub use format::{FORMAT_WITH_LOG_START, raise_format};
 pub use json_file::{is_missing, read_bytes};
 pub use layout::{
     BROKER_FILE, BROKER_LOCK, BROKERS_DIR, CONTROLLER_FILE, CONTROLLER_LOCK, DELETED_DIR, LOGS_DIR,

@@ -10,8 +10,10 @@ use crate::disk::{Dir, join};
 use crate::error::{Error, Kind, Result};
 use crate::types::Uuid;
 
-/// The format version that this program writes, and the newest that it reads.
+/// The format version of a new store: `super::format` says what raises it.
 pub const FORMAT_VERSION: u32 = 1;
+/// The newest format version that this program reads.
+const FORMAT_VERSION_NEWEST: u32 = 2;
 
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +58,12 @@ impl StoreFile {
         };
         let place = join(dir, layout::STORE_FILE);
         let Version { format_version } = json_file::decode(&bytes, place.display())?;
-        if format_version > FORMAT_VERSION {
+        if format_version > FORMAT_VERSION_NEWEST {
             return Err(Error::new(
                 Kind::UnusableStore,
                 format!(
                     "{} is a store of format version {format_version}; this program knows up to \
-                     {FORMAT_VERSION}",
+                     {FORMAT_VERSION_NEWEST}",
                     dir.path().display()
                 ),
             )

@@ -15,7 +15,7 @@ use crate::client::topics::{self, TopicHandle};
 use crate::disk::{Dir, Disk, File, Open, OsDisk, join};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BATCH_HEADER_LEN, BatchHeader, BatchView};
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// The largest batch that is read to check it.
 const BATCH_BYTES_MAX: u64 = 256 << 20;
@@ -91,6 +91,16 @@ pub fn dump(job: Dump, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
+/// Whether a segment that is missing lies below the log start by now.
+fn is_gone(error: &Error, replica: &Replica, base: Offset) -> Result<bool> {
+    let source = error.io_source().map(std::io::Error::kind);
+    if source != Some(std::io::ErrorKind::NotFound) {
+        return Ok(false);
+    }
+    let page = replica.read_page()?;
+    Ok(page.is_some_and(|page| base < page.tail.log_start))
+}
+
 struct DumpOutput {
     stdout: Stdout,
     rows: RowPrinter<BufWriter<Stdout>>,
@@ -107,12 +117,17 @@ impl DumpOutput {
             let replica = Replica::open(store, &tp, topic.partition(partition)?.leader)?;
             let dir = &**replica.dir();
             let page = replica.read_page()?;
-            for base in Segments::list(dir)?.bases() {
+            let start = page.map_or(0, |page| page.tail.log_start);
+            for base in Segments::list(dir)?.since(start).bases() {
                 let name = SegmentFile::new(*base, FileKind::Log).name();
                 let end = page
                     .filter(|page| page.tail.active == *base)
                     .map(|p| p.tail.log_bytes);
-                self.file(dir, &name, end, Some(&tp))?;
+                match self.file(dir, &name, end, Some(&tp)) {
+                    // The log start rose meanwhile, and the segment lay below it.
+                    Err(e) if is_gone(&e, &replica, *base)? => {}
+                    printed => printed?,
+                }
             }
         }
         Ok(())

@@ -154,11 +154,17 @@ impl Under<'_> {
         }
         let counts =
             |page: &StatePage| page.counts(store.boot_id(), self.to_uuid, self.wanted.epoch);
-        Ok(page.filter(counts).map(|page| Distance {
-            acked: page.acked(self.every_message),
-            end: page.tail.end,
-            goal: end,
-        }))
+        // The next leader's log starts where the sealed one does.
+        let sealed_start = self.sealed.as_ref().map_or(0, Sealed::log_start);
+        let starts_there = |page: &StatePage| page.tail.log_start >= sealed_start;
+        Ok(page
+            .filter(counts)
+            .filter(starts_there)
+            .map(|page| Distance {
+                acked: page.acked(self.every_message),
+                end: page.tail.end,
+                goal: end,
+            }))
     }
 
     /// The leader's log end; `None` while its state page does not say.

@@ -275,6 +275,8 @@ impl PartitionFetch {
                 self.due = Some(now + PAUSE);
                 self.problem(error, turn.notify);
             }
+            // It has nothing in common with its leader's log, which lost its beginning meanwhile.
+            Kind::OffsetOutOfRange => change = Some(IsrChange::Replace),
             Kind::Fenced | Kind::Offline | Kind::Damaged => {
                 change = Some(IsrChange::Replace);
                 self.problem(error, turn.notify);

@@ -302,7 +302,7 @@ fn what_was_cut_is_told_though_the_recovery_fails() {
     let known = RecoverFrom {
         // A log that ends before its start is damaged: that is found after the cut.
         log_start: Some(sample.tail.end + 1),
-        ..from(Some(sample.places[1]))
+        ..from(sample.places.last().copied())
     };
     recover(&*sample.dir, known, Some(&sample.epochs), &mut cuts).expect_err("damaged");
     assert_eq!(cuts.len(), 1);

@@ -21,7 +21,7 @@ use crate::partition::expected_replica::ExpectedReplica;
 use crate::partition::recovery::{ReplicaRecovery, open_replica};
 use crate::partition::replica::{AppendGuard, RETRY, Replica, offline_error};
 use crate::partition::state_page::{Offline, StatePage};
-use crate::store::{HolderLost, StoreDir, TopicConfigs, TopicHandle};
+use crate::store::{HolderLost, StoreDir, TopicConfigs, TopicHandle, is_missing};
 use crate::types::{BrokerId, Offset, TopicPartition};
 
 /// How often a commit starts over if the log moves within it.
@@ -202,6 +202,11 @@ impl Committer {
             Err(e) => {
                 // No sync was begun, so no outcome is unknown.
                 clear(self)?;
+                let now = self.page()?;
+                if now.tail.log_start > page.tail.log_start && is_missing(&e) {
+                    // A segment below the new log start: all of it was durable before.
+                    return Ok(now.durable.offset);
+                }
                 return Err(e);
             }
         };

@@ -4,10 +4,12 @@
 mod commit_note;
 mod committer;
 mod confirm;
+mod segment_roll;
 mod sync_lock;
 mod writer;
 
 pub use commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 pub use committer::Committer;
 pub use confirm::confirm;
+pub(crate) use segment_roll::begin_segment;
 pub use writer::{Appended, PartitionWriter};

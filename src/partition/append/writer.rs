@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::segment_roll::begin_segment;
 use crate::error::{Error, Kind, Result};
 use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
 use crate::partition::dir_sync::sync_names;
@@ -65,6 +66,13 @@ pub struct PartitionWriter {
     sealed: Option<Stillness<(LeaderEpoch, u64, u64)>>,
     served: WriteProbe,
     cuts: Vec<Cut>,
+}
+
+/// A leader's replica that is ready, under its append lock.
+pub(crate) struct ReadyLeader<'r, 'a> {
+    pub recovery: &'r mut ReplicaRecovery<'a>,
+    /// The published page.
+    pub page: &'r mut StatePage,
 }
 
 /// How often an append started over: because its log was sealed, and because the metadata changed.
@@ -175,11 +183,23 @@ impl PartitionWriter {
 
     /// Makes the replica ready (recovery, promotion) as the first append would, without an append.
     pub fn make_ready(&mut self) -> Result<StatePage> {
+        self.when_ready(|ready| Ok(*ready.page))
+    }
+
+    /// Makes the replica ready, and does `work` in the same hold of its append lock. If the metadata
+    /// changes meanwhile, both are done again, perhaps on another broker's replica.
+    ///
+    /// # Errors
+    /// Those of an append, and of `work`.
+    pub(crate) fn when_ready<T>(
+        &mut self,
+        mut work: impl FnMut(ReadyLeader<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
         let mut tries = Tries::default();
         loop {
-            let ready = self.try_ready();
+            let done = self.try_ready(&mut work);
             self.store.add_cuts(&self.tp, &mut self.cuts);
-            match ready {
+            match done {
                 Err(e) if e.kind() == Kind::Fenced => {
                     if !self.try_again(&mut tries)? {
                         return Err(e);
@@ -193,7 +213,23 @@ impl PartitionWriter {
         }
     }
 
-    fn try_ready(&mut self) -> Result<StatePage> {
+    /// Begins a segment if the log still ends at `end` and its active segment holds records.
+    pub(crate) fn roll(&mut self, end: Offset) -> Result<StatePage> {
+        self.when_ready(|ready| {
+            let page = ready.page;
+            if page.tail.end == end && page.tail.last.is_some() {
+                begin_segment(ready.recovery.held, ready.recovery.appender, page)?;
+                page.intent = Intent::None;
+                ready.recovery.held.publish(page)?;
+            }
+            Ok(*page)
+        })
+    }
+
+    fn try_ready<T>(
+        &mut self,
+        work: &mut impl FnMut(ReadyLeader<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
         let epoch = self.led_epoch()?;
         self.sync_names()?;
         let held = self.replica.lock(self.timeout)?;
@@ -201,37 +237,39 @@ impl PartitionWriter {
             return Err(fenced(&self.tp));
         }
         let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
-        let recovery = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
             expected,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        let mut ready = ready(recovery, self.known, self.first, epoch)?;
-        if let LeaderPage::Page(page) = &mut ready {
-            let shown = page.high_watermark;
-            expected.raise_high_watermark(page);
-            if page.high_watermark > shown {
-                held.publish(page)?;
-            }
-        }
-        drop(held);
-        match ready {
-            LeaderPage::Page(page) => {
-                self.first = false;
-                if !self.topic.is_current()? {
-                    // The process that changed it could not raise the high watermark, as there was
-                    // no promotion yet.
-                    return Err(fenced(&self.tp));
-                }
-                Ok(page)
-            }
+        let mut page = match ready(&mut recovery, self.known, self.first, epoch)? {
+            LeaderPage::Page(page) => page,
             LeaderPage::Sealed(page) => {
+                drop(held);
                 self.unseal(&page)?;
-                Err(fenced(&self.tp))
+                return Err(fenced(&self.tp));
             }
+        };
+        let shown = page.high_watermark;
+        expected.raise_high_watermark(&mut page);
+        if page.high_watermark > shown {
+            held.publish(&mut page)?;
         }
+        let done = work(ReadyLeader {
+            recovery: &mut recovery,
+            page: &mut page,
+        });
+        drop(held);
+        // Only if the page is older than the log: then the next try checks as a first use does.
+        self.first = matches!(&done, Err(e) if e.kind() == Kind::Fenced);
+        if !self.topic.is_current()? {
+            // The process that changed it could not raise the high watermark, as there was no
+            // promotion yet.
+            return Err(fenced(&self.tp));
+        }
+        done
     }
 
     /// Repairs a damaged or offline replica: see `ReplicaRecovery::repair`. The caller has asked
@@ -380,14 +418,14 @@ impl PartitionWriter {
             return Err(fenced(&self.tp));
         }
         let expected = ExpectedReplica::of_leader(&self.store, &self.topic, &self.tp)?;
-        let recovery = ReplicaRecovery {
+        let mut recovery = ReplicaRecovery {
             held: &held,
             expected,
             appender: &mut self.appender,
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
-        let ready = ready(recovery, self.known, self.first, epoch)?;
+        let ready = ready(&mut recovery, self.known, self.first, epoch)?;
         let mut page = match ready {
             LeaderPage::Page(page) => page,
             LeaderPage::Sealed(page) => {
@@ -426,18 +464,11 @@ impl PartitionWriter {
         );
         let mut tail = page.tail;
         if rolled {
-            page.intent = Intent::Roll(tail.end);
-            held.publish(&mut page)?;
-            tail = self.appender.close_indexes(&tail)?;
-            tail = match self.appender.begin_segment(&tail) {
-                Err(e) if e.kind() == Kind::Fenced => {
-                    // The page is older than the log: the next try checks as a first use does.
-                    self.first = true;
-                    return Err(e);
-                }
-                begun => begun?,
-            };
-            page.unsynced_names += 3;
+            begin_segment(&held, &mut self.appender, &mut page).inspect_err(|e| {
+                // The page may be older than the log: the next try checks as a first use does.
+                self.first |= e.kind() == Kind::Fenced;
+            })?;
+            tail = page.tail;
         }
         page.tail = self
             .appender
@@ -497,7 +528,7 @@ enum LeaderPage {
 /// Recovers the replica, and promotes it if the topic file names a newer epoch.
 /// `known` and `first`: as for [`ReplicaRecovery::ready`].
 fn ready(
-    mut recovery: ReplicaRecovery<'_>,
+    recovery: &mut ReplicaRecovery<'_>,
     known: Option<u64>,
     first: bool,
     epoch: LeaderEpoch,

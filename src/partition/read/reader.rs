@@ -261,6 +261,11 @@ impl PartitionReader {
             }
             let outcome = self.read_once(&before, from, bound, bytes_max, buf);
             let after = self.replica.read_page()?;
+            if let Some(after) = after.filter(|after| from < after.tail.log_start) {
+                // A segment that is missing lies below the new log start.
+                self.forget();
+                return Err(below_start(&self.replica, from, after.tail.log_start));
+            }
             let same = after.is_some_and(|after| after.generation == before.generation);
             let moving = after.is_some_and(|after| after.intent.moves_bytes());
             if !same || (moving && outcome.is_err()) {
@@ -321,7 +326,9 @@ impl PartitionReader {
                 self.topic.configs().decompressed_len_max(),
             );
             let after = self.replica.read_page()?;
-            if after.is_some_and(|after| after.generation == page.generation) {
+            let rose = after.is_some_and(|after| after.tail.log_start > page.tail.log_start);
+            let same = after.is_some_and(|after| after.generation == page.generation);
+            if same && !(rose && found.is_err()) {
                 return found;
             }
         }
@@ -397,6 +404,14 @@ impl PartitionReader {
             cursor.next_segment = next;
         }
         Ok(())
+    }
+
+    /// The base offset of the batch that holds `offset`; at the log's end `offset` itself.
+    pub(crate) fn batch_base(&self, page: &StatePage, offset: Offset) -> Result<Offset> {
+        if offset >= page.tail.end {
+            return Ok(offset);
+        }
+        self.seek(page, offset).map(|cursor| cursor.offset)
     }
 
     /// The cursor at the batch that holds `from`.

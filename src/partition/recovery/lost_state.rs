@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::log::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed};
+use crate::log::{
+    FileKind, LOG_START_FILE, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed,
+};
 use crate::partition::append::{CommitNote, SYNC_FILE};
 use crate::partition::replica::Replica;
 use crate::partition::replication;
@@ -239,6 +241,9 @@ impl LostState<'_> {
         self.write(logs, PartitionMetadata::FILE, ids.to_text().as_bytes())?;
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
+        }
+        if let Some(start) = read_small(logs, &format!("{old}/{LOG_START_FILE}"))? {
+            self.write(logs, LOG_START_FILE, &start)?;
         }
         // The lost notes may be of syncs whose outcome is unknown, or that failed.
         let lost = || CommitNote::unseen(self.store.boot_id());

@@ -5,6 +5,7 @@ mod decision;
 mod lost_state;
 mod repair;
 mod replica_recovery;
+mod start_adoption;
 mod truncate;
 
 pub(crate) use lost_state::{open_replica, remove_lost};

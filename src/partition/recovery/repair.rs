@@ -17,9 +17,10 @@ impl ReplicaRecovery<'_> {
             None => self.page_from_nothing()?,
         };
         self.check_ids(&page)?;
+        self.adopt_log_start(&mut page)?;
         let dir = &**replica.dir();
         log::begin_if_lost(dir, page.tail.log_start)?;
-        let segments = Segments::list(dir)?;
+        let segments = Segments::list(dir)?.since(page.tail.log_start);
         let first = segments
             .bases()
             .first()

@@ -48,7 +48,7 @@ impl ReplicaRecovery<'_> {
         known: Option<u64>,
         first: bool,
     ) -> Result<StatePage> {
-        let Some(page) = page else {
+        let Some(mut page) = page else {
             return self.recover(None);
         };
         self.check_ids(&page)?;
@@ -57,8 +57,12 @@ impl ReplicaRecovery<'_> {
         } else {
             page.offline
         };
+        let is_other_boot = page.boot_id != self.expected.boot_id;
         if let Some(why) = offline {
             return Err(offline_error(self.held.replica(), why));
+        }
+        if (first || is_other_boot) && self.adopt_log_start(&mut page)? {
+            self.held.publish(&mut page)?;
         }
         if let Intent::Truncate(to) = page.intent {
             return self.finish_truncation(page, to);
@@ -91,7 +95,7 @@ impl ReplicaRecovery<'_> {
         }
         if first {
             // One listing for both: under the lock no other process creates or removes segments.
-            let segments = Segments::list(&**self.held.replica().dir())?;
+            let segments = self.segments(&page)?;
             let sound = len == tail.log_bytes
                 && self.sound_since_durable(&page, &segments)?
                 && self.epochs_are_right(&page, &segments)?;
@@ -259,7 +263,10 @@ impl ReplicaRecovery<'_> {
             }
         }
         let from = RecoverFrom {
-            log_start: page.map(|page| page.tail.log_start),
+            log_start: match page {
+                Some(page) => Some(page.tail.log_start),
+                None => self.start_without_page()?,
+            },
             durable: page.map(|page| page.durable),
             index_interval_bytes: self.expected.index_interval_bytes,
         };
@@ -300,7 +307,7 @@ impl ReplicaRecovery<'_> {
             copy_begun: next.intent == Intent::Rewrite,
         });
         if decision.durable_unknown {
-            let segments = Segments::list(&**replica.dir())?;
+            let segments = Segments::list(&**replica.dir())?.since(recovered.tail.log_start);
             let first = segments.bases().first().copied().unwrap_or_default();
             next.tail = recovered.tail;
             next.durable = log::LogPosition {
@@ -519,6 +526,12 @@ impl ReplicaRecovery<'_> {
         Ok(fit || self.epochs_instead(page, tail.end, self.epochs)?.is_none())
     }
 
+    /// The segments from the page's log start on.
+    fn segments(&self, page: &StatePage) -> Result<Segments> {
+        let all = Segments::list(&**self.held.replica().dir())?;
+        Ok(all.since(page.tail.log_start))
+    }
+
     fn known_epochs(&self, page: &StatePage) -> log::KnownEpochs {
         log::KnownEpochs {
             current: page.begun_epoch(),
@@ -533,7 +546,7 @@ impl ReplicaRecovery<'_> {
         checkpoint: &LeaderEpochs,
     ) -> Result<Option<LeaderEpochs>> {
         let dir = &**self.held.replica().dir();
-        let segments = Segments::list(dir)?;
+        let segments = self.segments(page)?;
         let known = self.known_epochs(page);
         log::epochs_instead(dir, &segments, &page.tail, until, checkpoint, known)
     }

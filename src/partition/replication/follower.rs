@@ -10,21 +10,23 @@
 //! 6. It never holds two locks at once: its own log and the leader's are locked one after the
 //!    other.
 
+mod comparison;
+mod log_start;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follower_append::{begin_segment, follow_watermark, next_run};
+use super::follower_append::{follow_watermark, next_run};
 use super::high_watermark::Watermark;
-use super::joining::JoiningSet;
 use crate::error::{Error, Kind, Result, is_stale};
-use crate::log::{Appender, Cut, LeaderEpochs, RollLimits, divergence};
-use crate::partition::append::{Committer, PartitionWriter};
-use crate::partition::dir_sync::sync_names;
+use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
+use crate::partition::append::{Committer, begin_segment};
 use crate::partition::expected_replica::ExpectedReplica;
 use crate::partition::read::PartitionReader;
-use crate::partition::recovery::{ReplicaRecovery, given_up};
+use crate::partition::recovery::ReplicaRecovery;
 use crate::partition::replica::Replica;
 use crate::partition::state_page::{Intent, Role, StatePage};
+use crate::record::BatchHeader;
 use crate::store::{self, StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
@@ -62,6 +64,8 @@ pub struct Follower {
     committer: Option<Committer>,
     /// The high watermark was raised as far as this replica allows.
     raised: bool,
+    /// The log start of the leader, as of the last fetch.
+    leaders_start: Offset,
     /// The error at the leader's replica in the last step.
     leader_error: Option<Error>,
     /// Empty except within a step.
@@ -108,6 +112,7 @@ impl Follower {
             watermark: None,
             committer: None,
             raised: false,
+            leaders_start: 0,
             leader_error: None,
             buf: Vec::new(),
             cuts: Vec::new(),
@@ -188,6 +193,13 @@ impl Follower {
                     Err(e)
                 }
             }
+            Err(e) if e.kind() == Kind::UnknownTopic && self.is_half_replaced()? => {
+                let text = format!(
+                    "the replacement of {} on broker {} was not finished",
+                    self.tp, self.broker
+                );
+                Err(Error::new(Kind::Fenced, text))
+            }
             // An idle follower takes no lock, which would find that out.
             Ok(Followed::CaughtUp | Followed::Waits) if !self.replica.in_place()? => {
                 let text = format!("the directory of {} is gone, or was replaced", self.tp);
@@ -231,6 +243,7 @@ impl Follower {
         if !self.raised {
             self.raise()?;
         }
+        self.follow_log_start(epoch)?;
         Ok(followed)
     }
 
@@ -353,84 +366,6 @@ impl Follower {
         replica.is_ok_and(|replica| page.leads(self.store.boot_id(), replica, epoch))
     }
 
-    /// Compares the log with the leader's of that epoch: truncates what the leader lacks, and
-    /// publishes the epoch. `false`: there is no leader of that epoch yet.
-    fn hold_against(&mut self, epoch: LeaderEpoch) -> Result<bool> {
-        let asked = self.ask(epoch);
-        let Some((theirs, leaders_end)) = self.at_leader(asked)?.flatten() else {
-            return Ok(false);
-        };
-        let version = self.topic.meta().version;
-        sync_names(&self.store, &self.replica, version, self.timeout)?;
-        let expected = self.expected()?;
-        let held = self.replica.lock(self.timeout)?;
-        if !self.topic.is_current()? {
-            return Ok(false);
-        }
-        let mut recovery = ReplicaRecovery {
-            held: &held,
-            expected,
-            appender: &mut self.appender,
-            epochs: &mut self.epochs,
-            cuts: &mut self.cuts,
-        };
-        let mut own = recovery.ready(held.page()?, self.known, self.first)?;
-        let to = divergence(recovery.epochs, own.tail.end, &theirs, leaders_end);
-        if to < own.tail.end {
-            let note = given_up(&self.tp, to, own.tail.end, epoch);
-            own = recovery.truncate(own, to)?;
-            self.store.add_note(note);
-        }
-        own.role = Role::Follower;
-        own.leader_epoch = epoch;
-        own.seal = None;
-        own.joining = JoiningSet::default();
-        own.synced_version = own.synced_version.max(version);
-        held.publish_synced(&mut own)?;
-        self.appender.enter(own.generation, epoch);
-        drop(held);
-        self.first = false;
-        self.known = Some(own.sequence);
-        self.matched = Some(epoch);
-        self.raised = false;
-        Ok(true)
-    }
-
-    /// The leader's epochs and log end, once it leads in that epoch; `None` before.
-    fn ask(&mut self, epoch: LeaderEpoch) -> Result<Option<(LeaderEpochs, Offset)>> {
-        self.leader_reader()?;
-        let leads = |this: &Self| -> Result<Option<StatePage>> {
-            Ok(this.leaders_page()?.filter(|page| this.leads(page, epoch)))
-        };
-        let has_epochs = self.leader_reader()?.replica().has_epochs()?;
-        let page = match leads(self)?.filter(|_| has_epochs) {
-            Some(page) => page,
-            None => {
-                // Any process may promote the leader, and recreate a lost checkpoint from the
-                // batches.
-                PartitionWriter::open(&self.store, &self.tp, self.timeout)?.make_ready()?;
-                self.leader_reader()?;
-                match leads(self)? {
-                    Some(page) => page,
-                    None => return Ok(None),
-                }
-            }
-        };
-        let Some(theirs) = self.leader_reader()?.replica().epochs()? else {
-            return Ok(None);
-        };
-        let again = leads(self)?;
-        let same = again.is_some_and(|now| now.generation == page.generation);
-        Ok(same.then_some((theirs, page.tail.end)))
-    }
-
-    fn leaders_page(&self) -> Result<Option<StatePage>> {
-        let Some(leader) = &self.leader else {
-            return Ok(None);
-        };
-        leader.replica().proven_page()
-    }
-
     fn fetch(&mut self, epoch: LeaderEpoch, bytes_max: usize) -> Result<Followed> {
         let Some(own) = self.replica.read_page()? else {
             // Both copies are lost: a recovery recreates them.
@@ -441,16 +376,33 @@ impl Follower {
             self.matched = None;
             return Ok(Followed::Waits);
         }
-        let from = own.tail.end;
+        // If the leader's start lies within its first batch, that batch is read from there.
+        let (end, from) = (own.tail.end, own.tail.end.max(self.leaders_start));
         let mut buf = std::mem::take(&mut self.buf);
         let fetched = self
             .leader_reader()
             .and_then(|leader| leader.read_to_end(from, bytes_max, &mut buf));
         self.buf = buf;
+        if matches!(&fetched, Err(e) if e.kind() == Kind::OffsetOutOfRange) {
+            // The leader's log starts beyond this one's end: the next comparison says what is due.
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
         let Some((page, len)) = self.at_leader(fetched)? else {
             return Ok(Followed::Waits);
         };
         if !self.leads(&page, epoch) {
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
+        self.leaders_start = page.tail.log_start;
+        let next = if len > 0 {
+            BatchHeader::parse(&self.buf)?.base_offset
+        } else {
+            end.max(self.leaders_start)
+        };
+        if next != end {
+            // The leader's log start passed the end of this log.
             self.matched = None;
             return Ok(Followed::Waits);
         }
@@ -462,7 +414,7 @@ impl Follower {
             self.take_watermark(page.high_watermark)?;
             return Ok(Followed::CaughtUp);
         }
-        self.append(epoch, from, page.high_watermark)
+        self.append(epoch, end, page.high_watermark)
     }
 
     /// Appends the fetched batches, if this log is still of that epoch and ends where the fetch
@@ -531,7 +483,9 @@ impl Follower {
             copied += bytes.len();
             rest = after;
         }
-        follow_watermark(&mut page, leaders_watermark, &expected);
+        if !self.shows_nothing_yet(&page) {
+            follow_watermark(&mut page, leaders_watermark, &expected);
+        }
         held.publish(&mut page)?;
         drop(held);
         self.first = false;
@@ -543,7 +497,8 @@ impl Follower {
     fn take_watermark(&mut self, leaders: Offset) -> Result<()> {
         let expected = self.expected()?;
         let due = |page: &StatePage| leaders.min(page.acked(expected.every_message));
-        let lags = |page: &StatePage| due(page) > page.high_watermark;
+        let lags =
+            |page: &StatePage| due(page) > page.high_watermark && !self.shows_nothing_yet(page);
         if !self.replica.read_page()?.is_some_and(|page| lags(&page)) {
             return Ok(());
         }
@@ -583,15 +538,7 @@ impl Follower {
         if !due {
             return Ok(());
         }
-        let committer = match &mut self.committer {
-            Some(committer) => committer,
-            None => {
-                let (store, tp) = (&self.store, &self.tp);
-                let opened = Committer::open_at(store, tp, self.broker, self.timeout)?;
-                self.committer.insert(opened)
-            }
-        };
-        committer.commit(page.tail.end)?;
+        self.committer()?.commit(page.tail.end)?;
         self.raised = false;
         Ok(())
     }

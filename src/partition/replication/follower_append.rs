@@ -1,10 +1,9 @@
-//! How a follower appends what it copies: the segments that it begins, and its high watermark.
+//! How a follower appends what it copies: what goes into one segment, and its high watermark.
 
 use crate::error::{Error, Result};
 use crate::log::{Appender, RollLimits};
 use crate::partition::expected_replica::ExpectedReplica;
-use crate::partition::replica::AppendGuard;
-use crate::partition::state_page::{Intent, StatePage};
+use crate::partition::state_page::StatePage;
 use crate::record::BatchHeader;
 use crate::types::Offset;
 
@@ -46,18 +45,4 @@ pub(crate) fn next_run(
         headers.push(header);
     }
     Ok((used, headers, roll))
-}
-
-/// Begins a segment at the log's end, as an append of the leader does.
-pub(crate) fn begin_segment(
-    held: &AppendGuard<'_>,
-    appender: &mut Appender,
-    page: &mut StatePage,
-) -> Result<()> {
-    page.intent = Intent::Roll(page.tail.end);
-    held.publish(page)?;
-    let closed = appender.close_indexes(&page.tail)?;
-    page.tail = appender.begin_segment(&closed)?;
-    page.unsynced_names += 3;
-    Ok(())
 }

@@ -129,7 +129,8 @@ fn most(
             Ok(page) => {
                 // A replica that was replaced, or is offline, has nothing to wait for.
                 let listed = partition.uuid_of(*broker) == Some(page.replica_uuid);
-                if listed && page.offline.is_none() && page.tail.end > page.tail.log_start {
+                // A log that retention emptied counts by its end, too.
+                if listed && page.offline.is_none() && page.tail.end > 0 {
                     most = most.max(Some((Known::of(&page, boot_id).extent, *broker)));
                 }
             }

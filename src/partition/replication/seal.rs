@@ -22,6 +22,7 @@ pub struct Sealed {
     uuid: Uuid,
     epoch: LeaderEpoch,
     end: Offset,
+    log_start: Offset,
     _heartbeat: Heartbeat,
 }
 
@@ -54,7 +55,7 @@ impl Sealed {
                 None => false,
             };
             if let Some(mut page) = page.filter(|_| fits) {
-                let end = page.tail.end;
+                let (log_start, end) = (page.tail.log_start, page.tail.end);
                 page.seal = Some(Seal::Moving);
                 held.publish(&mut page)?;
                 drop(held);
@@ -64,6 +65,7 @@ impl Sealed {
                     uuid,
                     epoch,
                     end,
+                    log_start,
                 });
             }
             drop(held);
@@ -78,6 +80,11 @@ impl Sealed {
     /// Where the log ends.
     pub fn end(&self) -> Offset {
         self.end
+    }
+
+    /// Where the log starts.
+    pub fn log_start(&self) -> Offset {
+        self.log_start
     }
 
     /// Whether the log is still as it was sealed.

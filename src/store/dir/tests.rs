@@ -144,11 +144,11 @@ fn what_cannot_be_a_store_is_refused_and_left_alone() {
         changes: &'static str,
     }
     let newer = json_file::encode(&Newer {
-        format_version: 2,
+        format_version: 3,
         changes: "x",
     });
     std::fs::write(&json, &newer).expect("write");
-    unusable(&store, "format version 2");
+    unusable(&store, "format version 3");
     std::fs::write(&json, newer.get(1..).expect("bytes")).expect("write");
     assert_eq!(open(&store).expect_err("cut").kind(), Kind::Damaged);
     assert_eq!(

@@ -2,9 +2,11 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::disk::OsDisk;
 use crate::lifecycle::{NewTopic, create_topic};
-use crate::partition::Follower;
+use crate::partition::{Followed, Follower, raise_log_start};
+use crate::record::BatchBuilder;
 use crate::store::topics::topic_file;
 use crate::store::{BrokerFile, ReplicaMeta, json_file};
+use crate::types::{Compression, TimestampType};
 
 /// Records the order in which transfers end.
 #[derive(Default)]
@@ -28,13 +30,10 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-#[test]
-fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
-    let partitions: i32 = 4;
-    let at = tempfile::tempdir().unwrap();
-    let path = at.path().join("store");
+/// A topic on brokers 0 and 1, both in sync, led by 0 in epoch 1.
+fn on_two_brokers(path: &std::path::Path, partitions: i32) -> (Arc<StoreDir>, TopicMeta) {
     let clock = Arc::new(SystemClock::default());
-    let store = Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, &path).unwrap());
+    let store = Arc::new(StoreDir::open_or_create(Arc::new(OsDisk), clock, path).unwrap());
     let name = TopicName::new("t").unwrap();
     create_topic(
         &store,
@@ -58,6 +57,64 @@ fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
     });
     let meta = changed.unwrap().remove(0);
     drop(guard);
+    (store, meta)
+}
+
+#[test]
+fn a_target_whose_log_starts_lower_does_not_lead_yet() {
+    let at = tempfile::tempdir().unwrap();
+    let (store, meta) = on_two_brokers(&at.path().join("store"), 1);
+    let tp = TopicPartition::new(meta.name.clone(), 0);
+    let mut writer = PartitionWriter::open(&store, &tp, TIMEOUT).unwrap();
+    let mut follower = Follower::open(&store, &tp, 1, TIMEOUT).unwrap();
+    for _ in 0..9 {
+        let mut builder = BatchBuilder::new();
+        builder.append_value(1, b"v").unwrap();
+        let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+        writer.append(&mut batch.unwrap()).unwrap();
+    }
+    crate::partition::Committer::open(&store, &tp, TIMEOUT)
+        .and_then(|mut committer| committer.commit(9))
+        .unwrap();
+    let mut follow = || while follower.step(1 << 20).unwrap() != Followed::CaughtUp {};
+    follow();
+    raise_log_start(&mut writer, 5, TIMEOUT).unwrap();
+    let wanted = [LeadershipTransfer {
+        tp: tp.clone(),
+        topic_id: meta.topic_id,
+        from: 0,
+        epoch: meta.partitions[0].leader_epoch,
+        to: 1,
+        drop_from_isr: Vec::new(),
+    }];
+    let terms = Terms {
+        authority: &|_| Ok(true),
+        goes_on: &|| true,
+        stalled_after: Duration::from_millis(50),
+    };
+    let mut ends = Ends::default();
+    move_leaders(&store, &wanted, terms, &mut ends);
+    assert_eq!(ends.0, [(0, false)], "its log starts at 0");
+    follow();
+    let target = Replica::open(&store, &tp, 1).unwrap();
+    assert_eq!(target.read_page().unwrap().unwrap().tail.log_start, 5);
+    let (meta, _) = topic_file::read(&store, &tp.topic).unwrap();
+    let wanted = wanted.map(|wanted| LeadershipTransfer {
+        epoch: meta.partitions[0].leader_epoch,
+        ..wanted
+    });
+    let mut ends = Ends::default();
+    move_leaders(&store, &wanted, terms, &mut ends);
+    assert_eq!(ends.0, [(0, true)]);
+}
+
+#[test]
+fn a_move_waits_for_no_other_leaders_log_to_be_put_in_order() {
+    let partitions: i32 = 4;
+    let at = tempfile::tempdir().unwrap();
+    let path = at.path().join("store");
+    let (store, meta) = on_two_brokers(&path, partitions);
+    let name = meta.name.clone();
     let tp = |partition| TopicPartition::new(name.clone(), partition);
     let last = partitions - 1;
     PartitionWriter::open(&store, &tp(last), TIMEOUT)

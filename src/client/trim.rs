@@ -1,0 +1,122 @@
+//! Trims: the log start of a partition rises to a point that the owner names.
+
+use std::time::Duration;
+
+use super::admin::Admin;
+use super::leader_reader::open_now;
+use super::resolve::resolve_for_trim;
+use super::unresolved_offset::UnresolvedOffset;
+use crate::error::Result;
+use crate::partition::{self, PartitionWriter, RaisedStart, Replica};
+use crate::store::{self, FORMAT_WITH_LOG_START, Liveness, TopicHandle};
+use crate::types::{BrokerId, Offset, TopicPartition};
+
+/// Between two looks at the in-sync replicas.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A trim that was looked at, and not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTrim {
+    /// The partition.
+    pub tp: TopicPartition,
+    /// The log start.
+    pub from: Offset,
+    /// The log start afterwards: `from`, or above.
+    pub to: Offset,
+}
+
+impl PlannedTrim {
+    /// How many offsets are removed. After a compaction fewer records have them.
+    pub fn offsets(&self) -> Offset {
+        self.to - self.from
+    }
+}
+
+impl Admin {
+    /// What a trim of a partition to that point does. Changes nothing. A point at or below the log
+    /// start stands for the log start.
+    ///
+    /// # Errors
+    /// [`Kind::OffsetOutOfRange`](crate::error::Kind::OffsetOutOfRange) for an offset beyond the high
+    /// watermark; those of a reader.
+    pub fn plan_trim(&self, tp: &TopicPartition, point: UnresolvedOffset) -> Result<PlannedTrim> {
+        let reader = open_now(self.store(), tp)?;
+        let page = reader.page()?;
+        Ok(PlannedTrim {
+            tp: tp.clone(),
+            from: page.tail.log_start,
+            to: resolve_for_trim(&reader, &page, point)?,
+        })
+    }
+
+    /// Raises the log start of the partition's leader. The other replicas follow by themselves:
+    /// [`Admin::await_trims`].
+    ///
+    /// # Errors
+    /// As [`partition::raise_log_start`].
+    pub fn trim(&self, plan: &PlannedTrim) -> Result<RaisedStart> {
+        store::raise_format(self.store(), FORMAT_WITH_LOG_START, self.timeout())?;
+        let mut writer = PartitionWriter::open(self.store(), &plan.tp, self.timeout())?;
+        partition::raise_log_start(&mut writer, plan.to, self.timeout())
+    }
+
+    /// Waits until each in-sync replica has the log start of each trim; returns the brokers that do not
+    /// have it after `timeout`, by partition. A replica whose broker's daemon does not run is brought
+    /// there by this process.
+    ///
+    /// # Errors
+    /// [`Kind::UnknownTopic`](crate::error::Kind::UnknownTopic), [`Kind::Io`](crate::error::Kind::Io),
+    /// and `go_on`'s.
+    pub fn await_trims(
+        &self,
+        plans: &[PlannedTrim],
+        timeout: Duration,
+        mut go_on: impl FnMut() -> Result<()>,
+    ) -> Result<Vec<(TopicPartition, Vec<BrokerId>)>> {
+        let clock = self.store().clock();
+        let started = clock.monotonic();
+        let mut left: Vec<&PlannedTrim> = plans.iter().collect();
+        loop {
+            let mut behind = Vec::new();
+            for plan in left {
+                go_on()?;
+                let brokers = self.behind(plan)?;
+                if !brokers.is_empty() {
+                    behind.push((plan, brokers));
+                }
+            }
+            if behind.is_empty() || clock.monotonic().saturating_sub(started) >= timeout {
+                let named = behind.into_iter().map(|(plan, ids)| (plan.tp.clone(), ids));
+                return Ok(named.collect());
+            }
+            left = behind.into_iter().map(|(plan, _)| plan).collect();
+            clock.sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// The in-sync brokers whose replica's log starts below the trim's point.
+    fn behind(&self, plan: &PlannedTrim) -> Result<Vec<BrokerId>> {
+        let topic = TopicHandle::open(self.store(), &plan.tp.topic)?;
+        let partition = topic.partition(plan.tp.partition)?;
+        let liveness = Liveness::new(self.store());
+        let mut behind = Vec::new();
+        for broker in partition.isr.iter().copied() {
+            // A replica that cannot be read now is not there yet; if it fails, it leaves the ISR.
+            let has = || -> Result<bool> {
+                let page = Replica::open(self.store(), &plan.tp, broker)?.read_page()?;
+                Ok(page.is_some_and(|page| page.tail.log_start >= plan.to))
+            };
+            if has().unwrap_or(false) {
+                continue;
+            }
+            if broker != partition.leader && !liveness.is_alive(broker) {
+                let _: Result<()> = partition::follow(self.store(), &plan.tp, broker);
+                if has().unwrap_or(false) {
+                    continue;
+                }
+            }
+            behind.push(broker);
+        }
+        Ok(behind)
+    }
+}
