@@ -456,7 +456,7 @@ sabotage "a reset does not look for members" src/group/live_members.rs \
 
 # --- replicas
 
-sabotage "a follower is not cut" src/partition/replication/follower.rs \
+sabotage "a follower is not cut" src/partition/replication/follower/comparison.rs \
   'if to < own.tail.end {' 'if to < 0 {' \
   divergence a_leader_that_returns
 
@@ -495,7 +495,7 @@ sabotage "a truncation does not sync its page first" src/partition/recovery/trun
   divergence whoever_follows_dies
 
 sabotage "a follower does not sync what it copies" src/partition/replication/follower.rs \
-  '        committer.commit(page.tail.end)?;' '        let _ = committer;' \
+  '        self.committer()?.commit(page.tail.end)?;' '        self.committer()?;' \
   divergence followers_copy
 
 sabotage "who is not in sync is elected" src/cluster/controller/causes.rs \
@@ -564,7 +564,7 @@ sabotage "a move has two seconds, however near it comes" src/cluster/controller/
   lib approach::tests
 
 sabotage "a listing takes in what a killed roll left" src/partition/log_snapshot.rs \
-  'segments: segments.up_to(page.tail.active),' 'segments,' \
+  'segments.up_to(page.tail.active).since' 'segments.since' \
   lib a_segment_beyond_the_active_one
 
 sabotage "damage is told by an old look" src/partition/read/reader.rs \
@@ -703,6 +703,46 @@ sabotage "a join by a broker held for dead is not looked at again" src/cluster/c
 sabotage "what ends the headers of a template may stand across a field's end" src/cli/lang/ambiguity.rs \
   '(0..=of_field.count()).any(|within| {' '(0..=of_field.count().min(0)).any(|within| {' \
   lib templates_that_are_accepted
+
+sabotage "segments go before the log start is on disk" src/partition/log_start/prepared.rs \
+  'replica.sync_page_and_names(timeout)?;' '' \
+  log stop_in_trim
+
+sabotage "no checkpoint of the log start" src/partition/log_start/prepared.rs \
+  'placed => placed?,' 'placed => { placed?; let _ = recovery.held.replica().dir().remove(crate::log::LOG_START_FILE); }' \
+  log stop_in_rebuild_after_a_trim
+
+sabotage "a start that was not published is not adopted" src/partition/recovery/replica_recovery.rs \
+  '(first || is_other_boot) && self.adopt_log_start(&mut page)?' 'false && first && is_other_boot' \
+  log stop_in_trim
+
+sabotage "the durable place stays in a segment that goes" src/partition/log_start/prepared.rs \
+  'if moves_place {' 'if moves_place && self.to < 0 {' \
+  log stop_in_trim
+
+sabotage "what a new log start lies in is not durable" src/partition/log_start/raise.rs \
+  'if page.durable.offset < to {' 'if to < 0 {' \
+  log stop_in_trim_never
+
+sabotage "a follower shows what lies below its leader's start" src/partition/replication/follower/log_start.rs \
+  'page.tail.log_start < self.leaders_start && page.high_watermark <= page.tail.log_start' 'page.sequence == 0' \
+  divergence a_replica_that_is_made_again_shows
+
+sabotage "a follower beyond its leader's start copies on" src/partition/replication/follower.rs \
+  'if next != end {' 'if next < end {' \
+  cluster histories_of_rising_log_starts
+
+sabotage "epochs that the leader forgot have no end" src/log/divergence.rs \
+  'None if oldest > Some(*epoch) && leader_start > 0 => return limit.min(leader_start),' '' \
+  lib of_older_epochs_the_leaders_start_is_the_answer
+
+sabotage "a replacement that was not finished stays so" src/partition/replication/follower/comparison.rs \
+  'if page.offline != Some(Offline::Removed) || !self.replica.in_place()? {' 'if page.sequence > 0 {' \
+  cluster whoever_finishes_dies_too
+
+sabotage "a target leads whose log starts lower" src/cluster/controller/leadership_transfer.rs \
+  '.filter(starts_there)' '' \
+  lib a_target_whose_log_starts_lower
 
 [[ $list ]] && exit
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"

@@ -76,6 +76,10 @@ pub enum Event {
     },
     /// The power was cut.
     PowerCut,
+    /// A trim to this offset was begun.
+    TrimInvoked { log: Log, to: i64 },
+    /// It was reported as done: the log never starts below again.
+    Trimmed { log: Log, to: i64 },
     /// A reader read everything from `from` up to the high watermark `until`, at the end.
     Finished {
         reader: u32,
@@ -145,6 +149,13 @@ pub enum Violation {
     },
     /// A high watermark fell.
     HighWatermarkFell { log: Log, from: i64, to: i64 },
+    /// A log starts below a trim that was reported, or above every trim that was begun.
+    NotTrimmed {
+        log: Log,
+        least: i64,
+        most: i64,
+        log_start: i64,
+    },
     /// A log start fell, or passed the high watermark.
     LogStartFell { log: Log, from: i64, to: i64 },
     /// The epochs of a log fall with rising offsets.
@@ -197,6 +208,9 @@ struct Known {
     order: BTreeMap<String, (u32, usize)>,
     acked_order: BTreeMap<u32, BTreeMap<usize, i64>>,
     bounds: Option<(i64, i64, Promise)>,
+    /// The largest trim that was reported, and the largest that was begun.
+    trimmed: i64,
+    trim_invoked: i64,
 }
 
 struct Reading {
@@ -284,6 +298,14 @@ pub fn check(history: &History) -> Vec<Violation> {
             } => {
                 let known = logs.entry(log.clone()).or_default();
                 known.bound(log, *log_start, *high_watermark, *promise, &mut found);
+            }
+            Event::TrimInvoked { log, to } => {
+                let known = logs.entry(log.clone()).or_default();
+                known.trim_invoked = known.trim_invoked.max(*to);
+            }
+            Event::Trimmed { log, to } => {
+                let known = logs.entry(log.clone()).or_default();
+                known.trimmed = known.trimmed.max(*to);
             }
             Event::PowerCut => logs.values_mut().for_each(Known::lose_what_may_be_lost),
             Event::Finished {
@@ -375,6 +397,14 @@ impl Known {
         promise: Promise,
         found: &mut Vec<Violation>,
     ) {
+        if log_start < self.trimmed || log_start > self.trim_invoked {
+            found.push(Violation::NotTrimmed {
+                log: log.clone(),
+                least: self.trimmed,
+                most: self.trim_invoked,
+                log_start,
+            });
+        }
         if let Some((start, end, _)) = self.bounds {
             if log_start < start || log_start > high_watermark {
                 found.push(Violation::LogStartFell {

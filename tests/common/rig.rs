@@ -10,7 +10,7 @@ use mq::clock::Clock;
 use mq::disk::Disk;
 use mq::error::{Error, Kind, Result};
 use mq::lifecycle::{NewTopic, add_partitions, alter_configs, create_topic, delete_topic};
-use mq::partition::{Committer, PartitionReader, PartitionWriter, confirm};
+use mq::partition::{Committer, PartitionReader, PartitionWriter, confirm, raise_log_start};
 use mq::record::{BatchBuilder, BatchView, Decompressor};
 use mq::store::StoreDir;
 use mq::store::topics::topic_file;
@@ -326,6 +326,29 @@ impl Worker {
                     place,
                     promise,
                 });
+            }
+        }
+    }
+
+    /// Raises the log start.
+    pub fn trim(&mut self, ledger: &mut Ledger, tp: &TopicPartition, to: i64) -> Result<()> {
+        let log = log_of(&self.store, tp)?;
+        ledger.history.push(Event::TrimInvoked {
+            log: log.clone(),
+            to,
+        });
+        let outcome = self
+            .writer(tp)
+            .and_then(|(writer, _)| raise_log_start(writer, to, PATIENCE));
+        match outcome {
+            Ok(raised) => {
+                assert_eq!(raised.log_start, to);
+                ledger.history.push(Event::Trimmed { log, to });
+                Ok(())
+            }
+            Err(e) => {
+                self.note(ledger, "trim", &e);
+                Err(e)
             }
         }
     }

@@ -279,10 +279,12 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
             "partition/recovery/replica_recovery.rs",
             "partition/recovery/repair.rs",
             "partition/recovery/truncate.rs",
+            "partition/recovery/start_adoption.rs",
             "lifecycle/segment_reuse.rs",
             // It searches for files beyond the state page.
             "partition/end_of_files.rs",
-            // Up to the state page's active segment.
+            // Up to the state page's active segment, or its log start.
+            "partition/log_start/prepared.rs",
             "partition/log_snapshot.rs",
             "partition/append/committer.rs",
             "client/verify.rs",

@@ -2,6 +2,7 @@
 
 use mq::client::open_reader;
 use mq::disk::Open;
+use mq::lifecycle::replace_replica;
 use mq::partition::{Committer, Follower, PartitionWriter, Role};
 use mq::record::BatchBuilder;
 use mq::types::{Compression, TimestampType};
@@ -396,5 +397,39 @@ fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
         let page = reader.page().expect("a page");
         assert_eq!(page.high_watermark, before, "{what}");
         left.check_identical(&what);
+    }
+}
+
+/// The leader's log starts within a batch of three records: a replica that is made again copies that
+/// batch, and at none of its operations shows a record below the start.
+#[test]
+fn a_replica_that_is_made_again_shows_nothing_below_its_leaders_start() {
+    let _tally = Tally::start();
+    for pairs in ALL {
+        for n in 1.. {
+            Tally::case();
+            let mut cluster = Cluster::new(pairs);
+            cluster.elect(1, &[1, 2]);
+            cluster
+                .try_produce(&[(3, 50, Compression::None); 8])
+                .expect("appended");
+            cluster.follow(2);
+            cluster.trim(13).expect("trimmed");
+            let uuid = cluster.partition().uuid_of(0).expect("a replica");
+            replace_replica(&cluster.store, &tp(), 0, uuid, PATIENCE).expect("replaced");
+            let first = cluster.next(cluster.sim.process());
+            first.sim.stop_at(n);
+            let _ = first.caught_up(0);
+            let page = cluster.page(0);
+            let (start, shown) = (page.tail.log_start, page.high_watermark);
+            assert!(
+                shown <= start || start >= 13,
+                "{pairs:?} stopped at {n}: shows {start} to {shown}"
+            );
+            if !first.sim.is_dead() {
+                assert_eq!((start, shown), (13, 24), "{pairs:?}");
+                break;
+            }
+        }
     }
 }

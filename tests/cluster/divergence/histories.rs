@@ -1,9 +1,11 @@
 //! Random histories of elections over three replicas.
 
+use mq::error::Kind::OffsetOutOfRange;
+use mq::lifecycle::replace_replica;
 use mq::partition::Follower;
 use mq::types::{BrokerId, Compression};
 
-use super::rig::{Cluster, Lies, tp};
+use super::rig::{Cluster, Lies, since, tp};
 use crate::common::rig::PATIENCE;
 use crate::common::sim_disk::seeded;
 use crate::common::switches::is_long;
@@ -21,6 +23,15 @@ const CONFIGS: [&[(&str, &str)]; 5] = [
     &[("flush.messages", "3"), ("segment.bytes", "1024")],
 ];
 
+/// What a history is made of, besides appends, copies and joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    CleanElections,
+    UncleanElections,
+    /// Clean elections, and log starts that rise.
+    Trims,
+}
+
 struct World {
     cluster: Cluster,
     followers: [Option<Follower>; 3],
@@ -29,10 +40,11 @@ struct World {
 }
 
 impl World {
-    fn step(&mut self, choose: &mut dyn FnMut(usize) -> usize, unclean: bool) -> String {
+    fn step(&mut self, choose: &mut dyn FnMut(usize) -> usize, kind: Kind) -> String {
         let partition = self.cluster.partition();
         let leader = partition.leader;
-        match choose(12) {
+        let actions = if kind == Kind::Trims { 14 } else { 12 };
+        match choose(actions) {
             0..=3 => {
                 let batches: Vec<_> = (0..=choose(4))
                     .map(|_| {
@@ -59,7 +71,7 @@ impl World {
                 self.cluster.elect(to, &stays);
                 format!("{to} elected, {stays:?} in sync")
             }
-            9 if unclean && choose(2) == 0 => {
+            9 if kind == Kind::UncleanElections && choose(2) == 0 => {
                 let to = choose(3) as BrokerId;
                 self.cluster.elect(to, &[to]);
                 let log = self.cluster.log(to);
@@ -82,6 +94,16 @@ impl World {
                     .change(|partition| partition.isr.clone_from(&stays));
                 format!("{stays:?} stay in sync")
             }
+            12 | 13 => {
+                let page = self.cluster.page(leader);
+                let (start, end) = (page.tail.log_start, page.high_watermark);
+                let ahead = usize::try_from(end - start).unwrap_or_default();
+                let to = start + choose(ahead + 1) as i64;
+                // Only below what this leader shows, which it may not know yet.
+                let done = self.cluster.trim(to);
+                assert!(done.is_ok(), "{done:?}");
+                format!("{leader} starts at {to}")
+            }
             10 => {
                 let broker = choose(3);
                 self.followers[broker] = None;
@@ -103,18 +125,29 @@ impl World {
         let follower = self.followers[broker as usize]
             .get_or_insert_with(|| Follower::open(store, &tp(), broker, PATIENCE).expect("opened"));
         for _ in 0..steps {
-            follower.step(bytes).expect("followed");
+            match follower.step(bytes) {
+                Err(e) if e.kind() == OffsetOutOfRange => {
+                    let cluster = &self.cluster;
+                    let uuid = cluster.partition().uuid_of(broker).expect("a replica");
+                    replace_replica(store, &tp(), broker, uuid, PATIENCE).expect("replaced");
+                    self.followers[broker as usize] = None;
+                    return;
+                }
+                followed => drop(followed.expect("followed")),
+            }
             let error = follower.take_leader_error();
             assert!(error.is_none(), "{}", error.expect("an error"));
         }
     }
 
-    fn check(&mut self, unclean: bool, what: &str) {
-        if unclean {
+    fn check(&mut self, kind: Kind, what: &str) {
+        if kind == Kind::UncleanElections {
             return;
         }
         self.cluster.check_shown(what);
-        let now = self.cluster.shown();
+        let start = self.cluster.start();
+        let now = since(self.cluster.shown(), start);
+        self.shown = since(std::mem::take(&mut self.shown), start);
         let fits = now.starts_with(&self.shown) || self.shown.starts_with(&now);
         assert!(fits, "{what}: something else was shown before");
         if now.len() > self.shown.len() {
@@ -123,7 +156,7 @@ impl World {
     }
 }
 
-fn history(seed: u64, unclean: bool) {
+fn history(seed: u64, kind: Kind) {
     Tally::case();
     let mut choose = seeded(seed);
     let pairs = CONFIGS[choose(CONFIGS.len())];
@@ -132,10 +165,10 @@ fn history(seed: u64, unclean: bool) {
         followers: [None, None, None],
         shown: Vec::new(),
     };
-    let mut told = vec![format!("history {seed}, unclean {unclean}, {pairs:?}")];
+    let mut told = vec![format!("history {seed}, {kind:?}, {pairs:?}")];
     for _ in 0..4 + choose(24) {
-        told.push(world.step(&mut choose, unclean));
-        world.check(unclean, &told.join("\n  "));
+        told.push(world.step(&mut choose, kind));
+        world.check(kind, &told.join("\n  "));
     }
     let what = told.join("\n  ");
     world
@@ -143,9 +176,10 @@ fn history(seed: u64, unclean: bool) {
         .settle()
         .unwrap_or_else(|e| panic!("{what}: {e}"));
     world.cluster.check_identical(&what);
-    let log = world.cluster.log(world.cluster.leader());
+    let start = world.cluster.start();
+    let log = since(world.cluster.log(world.cluster.leader()), start);
     assert!(
-        log.starts_with(&world.shown),
+        log.starts_with(&since(world.shown, start)),
         "{what}: something that was shown is gone"
     );
 }
@@ -155,7 +189,7 @@ fn histories_of_clean_elections() {
     let _tally = Tally::start();
     let count = if is_long() { 50_000 } else { 600 };
     for seed in 0..count {
-        history(seed, false);
+        history(seed, Kind::CleanElections);
     }
 }
 
@@ -164,6 +198,15 @@ fn histories_with_unclean_elections() {
     let _tally = Tally::start();
     let count = if is_long() { 50_000 } else { 600 };
     for seed in 0..count {
-        history(1_000_000 + seed, true);
+        history(1_000_000 + seed, Kind::UncleanElections);
+    }
+}
+
+#[test]
+fn histories_of_rising_log_starts() {
+    let _tally = Tally::start();
+    let count = if is_long() { 100_000 } else { 600 };
+    for seed in 0..count {
+        history(2_000_000 + seed, Kind::Trims);
     }
 }

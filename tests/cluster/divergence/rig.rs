@@ -6,10 +6,10 @@ use std::sync::Arc;
 use mq::clock::Clock;
 use mq::disk::{Disk, Open};
 use mq::error::{Error, Kind, Result};
-use mq::lifecycle::{NewTopic, create_topic};
+use mq::lifecycle::{NewTopic, create_topic, replace_replica};
 use mq::partition::{
     Appended, Committer, Followed, Follower, PartitionReader, PartitionWriter, Replica, Role,
-    StatePage, Watermark,
+    StatePage, Watermark, raise_log_start,
 };
 use mq::record::{BatchBuilder, BatchHeader};
 use mq::store::BrokerFile;
@@ -48,6 +48,12 @@ pub struct Lies {
     pub last: Offset,
     pub epoch: i32,
     pub bytes: Vec<u8>,
+}
+
+/// What reaches beyond an offset.
+pub fn since(mut log: Vec<Lies>, start: Offset) -> Vec<Lies> {
+    log.retain(|lies| lies.last >= start);
+    log
 }
 
 impl Cluster {
@@ -262,11 +268,39 @@ impl Cluster {
         self.settle_once()
     }
 
+    /// A follower at the end of its leader's log; made anew if the two had nothing in common.
+    pub fn caught_up(&self, broker: BrokerId) -> Result<Follower> {
+        let try_once = || {
+            let mut follower = Follower::open(&self.store, &tp(), broker, PATIENCE)?;
+            self.catch_up(&mut follower).map(|()| follower)
+        };
+        match try_once() {
+            // The daemon replaces it, also if an earlier replacement was not finished.
+            Err(e) if matches!(e.kind(), Kind::OffsetOutOfRange | Kind::Fenced) => {
+                let uuid = self.partition().uuid_of(broker).expect("a replica");
+                replace_replica(&self.store, &tp(), broker, uuid, PATIENCE)?;
+                try_once()
+            }
+            tried => tried,
+        }
+    }
+
+    /// Raises the leader's log start.
+    pub fn trim(&self, to: Offset) -> Result<()> {
+        let mut writer = PartitionWriter::open(&self.store, &tp(), PATIENCE)?;
+        raise_log_start(&mut writer, to, PATIENCE).map(drop)
+    }
+
+    /// The largest log start of a replica.
+    pub fn start(&self) -> Offset {
+        let starts = (0..3).map(|broker| self.page(broker).tail.log_start);
+        starts.max().unwrap_or_default()
+    }
+
     fn settle_once(&self) -> Result<()> {
         for _ in 0..3 {
             for broker in self.followers() {
-                let mut follower = Follower::open(&self.store, &tp(), broker, PATIENCE)?;
-                self.catch_up(&mut follower)?;
+                let mut follower = self.caught_up(broker)?;
                 self.join(&mut follower, broker)?;
                 self.catch_up(&mut follower)?;
             }
@@ -278,7 +312,8 @@ impl Cluster {
     pub fn log(&self, broker: BrokerId) -> Vec<Lies> {
         let replica = self.replica(broker);
         let page = self.page(broker);
-        self.log_to(&replica, page.tail.end)
+        let log = self.log_to(&replica, page.tail.end);
+        since(log, page.tail.log_start)
     }
 
     /// What lies in a replica's files, whole batches in sequence, up to `end`.
@@ -323,8 +358,9 @@ impl Cluster {
     /// That all replicas hold the same, tell the same epochs, show all of it, and are sound.
     pub fn check_identical(&self, what: &str) {
         let leader = self.leader();
-        let (log, page) = (self.log(leader), self.page(leader));
-        let end = log.last().map_or(0, |lies| lies.last + 1);
+        let (start, page) = (self.start(), self.page(leader));
+        let log = since(self.log(leader), start);
+        let end = log.last().map_or(start, |lies| lies.last + 1);
         assert_eq!(
             end, page.tail.end,
             "{what}: the leader's log is shorter than its page says"
@@ -334,10 +370,16 @@ impl Cluster {
         for broker in self.followers() {
             let followers = self.page(broker);
             assert!(
-                self.log(broker) == log,
+                since(self.log(broker), start) == log,
                 "{what}: broker {broker}'s log is another"
             );
             assert_eq!(followers.tail.end, end, "{what}: broker {broker}'s end");
+            assert!(
+                followers.tail.log_start >= page.tail.log_start,
+                "{what}: broker {broker} starts at {}, its leader at {}",
+                followers.tail.log_start,
+                page.tail.log_start
+            );
             assert_eq!(
                 followers.high_watermark, end,
                 "{what}: what broker {broker} shows"
@@ -367,7 +409,7 @@ impl Cluster {
             );
         }
         let mut reader = PartitionReader::open_at(&self.store, &tp(), broker).expect("a reader");
-        let (mut at, mut buf) = (0, Vec::new());
+        let (mut at, mut buf) = (page.tail.log_start, Vec::new());
         while at < page.high_watermark {
             let read = reader.read(at, 1 << 16, &mut buf);
             let read = read.unwrap_or_else(|e| panic!("{what}: broker {broker} at {at}: {e}"));
@@ -400,23 +442,26 @@ impl Cluster {
                 (page, self.below(broker, page.high_watermark))
             })
             .collect();
+        let start = self.start();
         for (a, (page, one)) in shown.iter().enumerate() {
-            let end = one.last().map_or(0, |lies| lies.last + 1);
+            let end = one.last().map_or(page.tail.log_start, |lies| lies.last + 1);
             assert_eq!(
                 end, page.high_watermark,
                 "{what}: broker {a} shows what it has not"
             );
             for (b, (_, other)) in shown.iter().enumerate() {
-                let fits = one.starts_with(other) || other.starts_with(one);
+                let (one, other) = (since(one.clone(), start), since(other.clone(), start));
+                let fits = one.starts_with(&other) || other.starts_with(&one);
                 assert!(fits, "{what}: brokers {a} and {b} show different records");
             }
         }
         let partition = self.partition();
         let (page, records) = &shown[partition.leader as usize];
+        let records = since(records.clone(), start);
         if page.role == Role::Leader && page.leader_epoch == partition.leader_epoch {
             for broker in partition.isr {
                 assert!(
-                    self.log(broker).starts_with(records),
+                    since(self.log(broker), start).starts_with(&records),
                     "{what}: broker {broker} is in sync and lacks what the leader shows"
                 );
             }
@@ -426,6 +471,7 @@ impl Cluster {
     /// All that any replica shows.
     pub fn shown(&self) -> Vec<Lies> {
         let all = (0..3).map(|broker| self.below(broker, self.page(broker).high_watermark));
-        all.max_by_key(Vec::len).unwrap_or_default()
+        all.max_by_key(|log| log.last().map(|lies| lies.last))
+            .unwrap_or_default()
     }
 }

@@ -2,10 +2,10 @@
 //! right before it.
 
 use mq::error::Result;
-use mq::partition::Watermark;
+use mq::partition::{Replica, Watermark};
 use mq::types::{BrokerId, Compression};
 
-use super::rig::{Cluster, Lies, tp};
+use super::rig::{Cluster, Lies, since, tp};
 use crate::common::rig::PATIENCE;
 use crate::common::sim_disk::seeded;
 use crate::common::switches::is_long;
@@ -63,7 +63,36 @@ fn begins_anew(cluster: &mut Cluster) {
     cluster.follow(2);
 }
 
-const SCENES: [Scene; 6] = [
+/// The leader's log start rose while broker 0 has all that it has.
+fn start_rises(cluster: &mut Cluster) {
+    begin(cluster);
+    cluster.elect(1, &[0, 1, 2]);
+    cluster.produce(20);
+    cluster.settle().expect("settled");
+    cluster.trim(14).expect("trimmed");
+    cluster.produce(2);
+}
+
+/// All that the leader had is gone.
+fn all_goes(cluster: &mut Cluster) {
+    begin(cluster);
+    cluster.elect(1, &[0, 1, 2]);
+    cluster.produce(20);
+    cluster.settle().expect("settled");
+    let end = cluster.page(1).tail.end;
+    cluster.trim(end).expect("trimmed");
+}
+
+/// The leader's log start rose beyond what broker 0 has.
+fn start_passes(cluster: &mut Cluster) {
+    begin(cluster);
+    cluster.elect(1, &[1, 2]);
+    cluster.produce(20);
+    cluster.follow(2);
+    cluster.trim(14).expect("trimmed");
+}
+
+const SCENES: [Scene; 11] = [
     Scene {
         name: "a truncation of many segments",
         pairs: EACH_ROLLS,
@@ -94,31 +123,71 @@ const SCENES: [Scene; 6] = [
         pairs: EACH,
         before: begins_anew,
     },
+    Scene {
+        name: "a log start that rises",
+        pairs: EACH_ROLLS,
+        before: start_rises,
+    },
+    Scene {
+        name: "a log start that rises, unsynced",
+        pairs: NEVER_ROLLS,
+        before: start_rises,
+    },
+    Scene {
+        name: "a log start that rises to the end",
+        pairs: FIVE,
+        before: all_goes,
+    },
+    Scene {
+        name: "a log start beyond the end",
+        pairs: EACH_ROLLS,
+        before: start_passes,
+    },
+    Scene {
+        name: "a log start beyond the end, unsynced",
+        pairs: NEVER_ROLLS,
+        before: start_passes,
+    },
 ];
 
 /// What broker 0 does in a process of its own.
 fn follow_and_join(cluster: &Cluster) -> Result<()> {
-    let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 0, PATIENCE)?;
-    cluster.catch_up(&mut follower)?;
+    let mut follower = cluster.caught_up(0)?;
     cluster.join(&mut follower, 0)?;
     cluster.catch_up(&mut follower)
 }
 
 /// That all that is below the durable offset survives the loss of all that is not synced.
 fn check_durable(cluster: &Cluster, what: &str) {
-    let replica = cluster.replica(0);
-    let Some(page) = replica.read_page().expect("read") else {
+    // It has none while it is being replaced.
+    let Ok(replica) = Replica::open(&cluster.store, &tp(), 0) else {
+        return;
+    };
+    let page = replica.read_page().expect("read");
+    let Some(page) = page.filter(|page| page.offline.is_none()) else {
         return;
     };
     let has = cluster.log_to(&replica, page.durable.offset);
     let left = cluster.next(cluster.sim.if_crashed(&mut |_| 0));
-    let kept = left.log_to(&left.replica(0), page.durable.offset);
+    let Some(of_left) = Replica::open(&left.store, &tp(), 0).ok() else {
+        return;
+    };
+    if of_left
+        .read_page()
+        .expect("read")
+        .is_none_or(|of| of.replica_uuid != page.replica_uuid)
+    {
+        return;
+    }
+    let kept = left.log_to(&of_left, page.durable.offset);
+    let start = page.tail.log_start.max(left.page(0).tail.log_start);
+    let (has, kept) = (since(has, start), since(kept, start));
     assert!(
         kept == has,
         "{what}: not all is on disk below {}",
         page.durable.offset
     );
-    let end = kept.last().map_or(0, |lies| lies.last + 1);
+    let end = kept.last().map_or(start, |lies| lies.last + 1);
     assert_eq!(end, page.durable.offset, "{what}: durable");
 }
 
@@ -128,8 +197,9 @@ fn recovers(what: &str, cluster: &Cluster, shown: &[Lies]) {
     cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
     cluster.check_identical(what);
     let log = cluster.log(cluster.leader());
+    let shown = since(shown.to_vec(), cluster.start());
     assert!(
-        log.starts_with(shown),
+        since(log, cluster.start()).starts_with(&shown),
         "{what}: something that was shown is gone"
     );
 }

