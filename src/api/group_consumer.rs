@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::batch::about;
 use super::closer::{Closer, Signal};
+use super::consumer_options::OnMissed;
 use super::event::Event;
 use super::fetch_buffer::FetchBuffer;
 use super::group_options::GroupOptions;
@@ -70,6 +71,7 @@ pub struct GroupConsumer {
     store: Store,
     group: String,
     is_manual: bool,
+    fails_on_missed: bool,
     session: GroupSession,
     engine: Engine,
     signal: Arc<Signal>,
@@ -139,6 +141,7 @@ impl GroupConsumer {
             store: options.store,
             group: options.group,
             is_manual: options.manual,
+            fails_on_missed: options.on_missed == OnMissed::Fail,
             session,
             signal,
             progress,
@@ -387,7 +390,7 @@ impl GroupConsumer {
         };
         let reader = self.engine.open_reader(tp)?;
         let to = reader.page()?.tail.log_start;
-        if from >= to {
+        if from >= to || self.fails_on_missed {
             return Err(e.of_offset(from));
         }
         let place = Position {

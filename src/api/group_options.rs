@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::consumer_options::OnMissed;
 use super::{OffsetSpec, Store};
 use crate::client::unresolved_offset::UnresolvedRange;
 use crate::client::{self, CommitWhen, ReadFrom};
@@ -44,6 +45,7 @@ impl Store {
             instance_id: None,
             commit_interval: COMMIT_INTERVAL,
             session_timeout: SESSION_TIMEOUT,
+            on_missed: OnMissed::default(),
         }
     }
 }
@@ -81,6 +83,7 @@ pub struct GroupOptions {
     instance_id: Option<String>,
     commit_interval: Duration,
     session_timeout: Duration,
+    pub(super) on_missed: OnMissed,
 }
 
 impl GroupOptions {
@@ -147,6 +150,14 @@ impl GroupOptions {
         self
     }
 
+    /// What happens if records were deleted before the group read them. With [`OnMissed::Fail`] a
+    /// committed offset below the log start ends the membership, too: reset the group's offset, and
+    /// join again.
+    pub fn on_missed(mut self, on_missed: OnMissed) -> Self {
+        self.on_missed = on_missed;
+        self
+    }
+
     /// The engine's options.
     ///
     /// # Errors
@@ -176,6 +187,7 @@ impl GroupOptions {
             },
             to_end: self.to_end,
             began: None,
+            fails_on_missed: self.on_missed == OnMissed::Fail,
             read_from: ReadFrom::Leader,
             commits_when_done: true,
             // Handed-out records may take any time: the program shows when it has stopped.

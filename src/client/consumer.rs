@@ -160,6 +160,11 @@ impl Consumer {
         self.assigned(tp).map(|assigned| assigned.position)
     }
 
+    /// Where the reading of an assigned partition ends; `None`: it has no end.
+    pub fn end_of(&self, tp: &TopicPartition) -> Option<Offset> {
+        self.assigned(tp).and_then(|assigned| assigned.until)
+    }
+
     /// The partitions and the next position of each. A caller that stores a position can continue
     /// there later; it gets an error if the topic was created again meanwhile.
     pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Position)> {

@@ -181,7 +181,6 @@ fn what_is_not_due_is_refused() {
         (
             2,
             &[
-                "trim",
                 "stats",
                 "export",
                 "import",

@@ -52,6 +52,7 @@ fn session(path: &Path) -> GroupSession {
     let new = NewTopic::embedded(topic.clone(), 2);
     create_topic(&store, &new, PATIENCE).unwrap();
     let options = GroupOptions {
+        fails_on_missed: false,
         read_from: ReadFrom::Leader,
         group: "g".to_owned(),
         subscription: Subscription::to_names([topic]),

@@ -27,5 +27,7 @@ mod scripts;
 mod sessions;
 mod sharing;
 mod slow_disk;
+mod trimmed_reads;
+mod trims;
 
 use common::{cli, mounts};

@@ -49,7 +49,7 @@ impl GroupConsumer {
                         self.notify_lost(tp);
                     }
                 }
-                Order::Missed { tp, from, to } => {
+                Order::Missed { tp, from, to, .. } => {
                     let partition = tp;
                     self.pending.push_back(Notice::Event(Event::Missed {
                         partition,

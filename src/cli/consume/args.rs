@@ -69,6 +69,16 @@ pub struct Args {
         conflicts_with = "replica"
     )]
     rack: Option<String>,
+    /// What to do about records that were removed before they were read: warn and go on at the log
+    /// start, or fail. With an end (-e, -c, -o A:B), warn goes on as well, and then exits with status 1
+    /// if they were removed while the command ran
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "warn",
+        help_heading = "Selection"
+    )]
+    on_missed: OnMissedArg,
     /// Stop when no record has arrived for this long
     #[arg(long, value_name = "DURATION", help_heading = "Selection")]
     idle_timeout: Option<String>,
@@ -207,6 +217,14 @@ enum CommitArg {
     OnExit,
     /// Not at all
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnMissedArg {
+    /// Name them on stderr, and go on
+    Warn,
+    /// Name them on stderr, and exit with status 1
+    Fail,
 }
 
 const EXAMPLES: &str = "\

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::job::{ConsumeJob, Topics};
+use super::missed::{below_start, removed_range, report};
 use super::print::Printer;
 use super::tail::TailOf;
 use crate::cli::Env;
 use crate::cli::lang::shown;
 use crate::client::topics::{self, TopicHandle};
-use crate::client::unresolved_offset::{ReadRanges, UnresolvedOffset, UnresolvedRange};
+use crate::client::unresolved_offset::{ReadRanges, UnresolvedOffset};
 use crate::client::{Consumer, StoreDir, Until, open_reader, resolve_range};
 use crate::error::{Error, Kind, Result};
 use crate::types::{PartitionId, TopicName, TopicPartition};
@@ -185,13 +186,8 @@ impl Assignments {
         if !job.reads(tp) {
             return Ok(());
         }
-        let mut range = match &job.selection {
-            None => UnresolvedRange::default(),
-            Some(ReadRanges::All(range)) => *range,
-            Some(ReadRanges::Each(each)) => match each.iter().find(|(p, _)| *p == tp.partition) {
-                Some((_, range)) => *range,
-                None => return Ok(()),
-            },
+        let Some(mut range) = job.range_of(tp.partition) else {
+            return Ok(());
         };
         if !first {
             range.from = Some(UnresolvedOffset::Start);
@@ -213,11 +209,15 @@ impl Assignments {
             job.to_end,
             env.now_ms(),
         )?;
-        if let Some(asked) = resolved.below_start {
-            env.warn(&format!(
-                "{tp} begins at offset {}, {asked} is gone: reading from there",
-                page.tail.log_start
-            ));
+        let start = page.tail.log_start;
+        let gone = removed_range(range, &resolved, start);
+        if let Some((from, to)) = gone {
+            report(job, tp, from, to, true, env)?;
+        } else if let Some(asked) = resolved.below_start {
+            if job.fails_on_missed {
+                report(job, tp, asked, start, true, env)?;
+            }
+            env.warn(&below_start(tp, asked, start));
         }
         if is_tail {
             self.tail_of.push(TailOf {
@@ -236,7 +236,9 @@ impl Assignments {
             }
         };
         if page.tail.log_start < page.high_watermark {
-            let ends = range.to.is_some() && until.is_some_and(|until| until <= resolved.from);
+            let ends = gone.is_none()
+                && range.to.is_some()
+                && until.is_some_and(|until| until <= resolved.from);
             *(if ends {
                 &mut self.read.empty
             } else {

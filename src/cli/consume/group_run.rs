@@ -10,6 +10,7 @@ use super::assign::{is_empty, missing, none_matches, note_none_matches};
 use super::exec::{Exec, Handled, Tools};
 use super::job::{ConsumeJob, GroupJob, Topics};
 use super::marks::Marks;
+use super::missed::below_start;
 use super::output::{Output, unread};
 use super::print::Stop;
 use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
@@ -17,7 +18,7 @@ use crate::cli::{Env, Outcome, stdout};
 use crate::client::files::PartitionReader;
 use crate::client::groups::Naming;
 use crate::client::topics::{self, TopicHandle};
-use crate::client::unresolved_offset::{ReadRanges, UnresolvedRange};
+use crate::client::unresolved_offset::{ReadRanges, UnresolvedOffset, UnresolvedRange};
 use crate::client::{
     Began, CommitWhen, End, Fetched, Generation, GroupOptions, GroupSession, Order, OutputProgress,
     StoreDir,
@@ -101,6 +102,7 @@ pub fn run(
         range,
         to_end: job.to_end,
         began: Some(began),
+        fails_on_missed: job.fails_on_missed,
         read_from: job.read_from.clone(),
         commits_when_done: match group.commit {
             CommitWhen::AfterWrite => true,
@@ -298,6 +300,18 @@ impl Source for Member {
         !on.consumer.is_empty() && !on.job.to_end
     }
 
+    fn passed(&mut self, on: &mut Reading<'_>, tp: &TopicPartition, next: Offset) -> Result<()> {
+        let Some(generation) = self.generations.get(tp).copied() else {
+            return Ok(());
+        };
+        if !std::mem::replace(&mut self.moving, true) {
+            self.session.moves();
+        }
+        // As a gap: it counts as read once all before it has reached the output's reader.
+        on.printer.mark(generation, next, -1, &on.output);
+        self.flush(on)
+    }
+
     fn forget(&mut self, _: &TopicPartition) {}
 
     fn broken(&mut self, tp: &TopicPartition) {
@@ -354,12 +368,28 @@ impl Member {
                     }
                     stopped.push(generation);
                 }
-                Order::Missed { tp, from, to } => {
-                    let name = on.job.group.as_ref().map_or("", |group| &group.name);
-                    on.env.warn(&format!(
-                        "group '{}' left {tp} at offset {from}, which is gone: going on from {to}",
-                        name.escape_debug()
-                    ));
+                Order::Missed {
+                    tp,
+                    from,
+                    to,
+                    until,
+                } => {
+                    let range = on.job.range_of(tp.partition);
+                    let has_end = range.is_some_and(|range| range.to.is_some());
+                    if has_end && let Some(until) = until.filter(|until| *until <= to) {
+                        on.report_missed(&tp, from, until)?;
+                        continue;
+                    }
+                    let begins = range.is_some_and(|r| r.from == Some(UnresolvedOffset::At(from)));
+                    on.env.warn(&if begins {
+                        below_start(&tp, from, to)
+                    } else {
+                        let name = on.job.group.as_ref().map_or("", |group| &group.name);
+                        format!(
+                            "group '{}' left {tp} at offset {from}, which is gone: going on from {to}",
+                            name.escape_debug()
+                        )
+                    });
                 }
                 Order::Follow => on.consumer.find_leaders(),
                 Order::Note(text) => on.env.note(&text),

@@ -7,7 +7,7 @@ use crate::cli::lang::Renderer;
 use crate::cli::pattern::NamePattern;
 use crate::cli::topic_selection::TopicSelection as Named;
 use crate::client::groups::{Assignor, Naming, Subscription};
-use crate::client::unresolved_offset::ReadRanges;
+use crate::client::unresolved_offset::{ReadRanges, UnresolvedRange};
 use crate::client::{CommitWhen, ReadFrom};
 use crate::types::{PartitionId, TopicName, TopicPartition};
 
@@ -102,6 +102,8 @@ pub struct ConsumeJob {
     pub count: Option<u64>,
     /// Begin with so many last records over all partitions, by time.
     pub tail: Option<u64>,
+    /// Whether the run fails at records that were removed before they were read.
+    pub fails_on_missed: bool,
     /// How long the run may go without a record.
     pub idle_timeout: Option<Duration>,
     /// Which records are printed.
@@ -128,6 +130,24 @@ impl ConsumeJob {
     pub fn reads(&self, tp: &TopicPartition) -> bool {
         let only = self.partitions.as_ref();
         only.is_none_or(|only| only.contains(&tp.partition)) && self.named.has_partition(tp)
+    }
+
+    /// The range of a partition; `None`: it is not selected.
+    pub fn range_of(&self, partition: PartitionId) -> Option<UnresolvedRange> {
+        match &self.selection {
+            None => Some(UnresolvedRange::default()),
+            Some(ReadRanges::All(range)) => Some(*range),
+            Some(ReadRanges::Each(each)) => {
+                let found = each.iter().find(|(p, _)| *p == partition);
+                found.map(|(_, range)| *range)
+            }
+        }
+    }
+
+    /// Whether the reading of a partition has an end that was asked for.
+    pub fn is_bounded(&self, partition: PartitionId) -> bool {
+        let has_end = |range: UnresolvedRange| range.to.is_some();
+        self.to_end || self.count.is_some() || self.range_of(partition).is_some_and(has_end)
     }
 
     /// Whether every selected range has an end.

@@ -9,6 +9,7 @@ mod filter;
 mod group_run;
 mod job;
 mod marks;
+mod missed;
 mod output;
 mod print;
 mod reading;

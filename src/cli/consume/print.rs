@@ -168,7 +168,8 @@ impl Printer {
         Ok(stop)
     }
 
-    fn mark(
+    /// Marks that all output so far contains the records of an assignment below `next`.
+    pub fn mark(
         &mut self,
         generation: Generation,
         next: Offset,

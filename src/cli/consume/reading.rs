@@ -12,13 +12,14 @@
 //!    when the store is moved away or deleted: the loop checks for this once a second while no
 //!    records come, and after a failure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::{ConsumeJob, Topics};
+use super::missed::report;
 use super::output::Output;
 use super::print::{Printer, Stop};
 use crate::cli::{Env, Outcome, stdout, store_presence};
@@ -46,6 +47,8 @@ pub struct Reading<'e> {
     presence: Presence,
     buf: Vec<u8>,
     broken: HashSet<TopicPartition>,
+    /// Up to where removed records were reported.
+    missed: HashMap<TopicPartition, Offset>,
     noted_end: bool,
 }
 
@@ -87,6 +90,11 @@ pub trait Source {
     fn wait(&mut self, on: &mut Reading<'_>, timeout: Duration) -> Result<()>;
     /// Whether more records may come after the present end.
     fn follows(&self, on: &Reading<'_>) -> bool;
+    /// Goes on with a partition at `next`: the records before it were removed before they were read.
+    ///
+    /// # Errors
+    /// A failed write.
+    fn passed(&mut self, on: &mut Reading<'_>, tp: &TopicPartition, next: Offset) -> Result<()>;
     /// Stops reading a partition whose topic was deleted.
     fn forget(&mut self, tp: &TopicPartition);
     /// Stops reading a partition that cannot be read on.
@@ -196,6 +204,7 @@ impl<'e> Reading<'e> {
             presence,
             buf: Vec::new(),
             broken: HashSet::new(),
+            missed: HashMap::new(),
             noted_end: false,
         })
     }
@@ -285,6 +294,16 @@ impl<'e> Reading<'e> {
     }
 
     fn failed(&mut self, source: &mut impl Source, e: Error) -> Result<()> {
+        if e.kind() == Kind::OffsetOutOfRange
+            && let Some(tp) = self.consumer.failed_at().cloned()
+            && let Some(position) = self.position(&tp)
+        {
+            return match self.log_start(&tp) {
+                Ok(start) if position < start => self.missed(source, &tp, position, start),
+                Ok(_) => Err(e),
+                Err(e) => self.failed(source, e),
+            };
+        }
         let e = self.unless_gone(e);
         match (e.kind(), self.consumer.failed_at().cloned()) {
             (Kind::UnknownTopic, _) => self.deleted(source, e),
@@ -294,6 +313,46 @@ impl<'e> Reading<'e> {
             }
             _ => Err(e),
         }
+    }
+
+    fn log_start(&self, tp: &TopicPartition) -> Result<Offset> {
+        Ok(self.consumer.open_reader(tp)?.page()?.tail.log_start)
+    }
+
+    /// Goes on at the log start, or at the end of the reading if that is before it.
+    fn missed(
+        &mut self,
+        source: &mut impl Source,
+        tp: &TopicPartition,
+        position: Offset,
+        start: Offset,
+    ) -> Result<()> {
+        let end = self.consumer.end_of(tp);
+        let next = end.map_or(start, |end| end.min(start));
+        // A run that fails here begins here again: nothing is passed, nor committed.
+        self.report_missed(tp, position, next)?;
+        self.consumer.seek(tp, next)?;
+        source.passed(self, tp, next)
+    }
+
+    /// Up to where records of a partition were reported as removed.
+    pub fn missed_up_to(&self, tp: &TopicPartition) -> Offset {
+        self.missed.get(tp).copied().unwrap_or(0)
+    }
+
+    /// Reports records that were removed while the command runs, each offset once.
+    ///
+    /// # Errors
+    /// These words, with `--on-missed fail`.
+    pub fn report_missed(&mut self, tp: &TopicPartition, from: Offset, to: Offset) -> Result<()> {
+        let reported = self.missed.entry(tp.clone()).or_insert(0);
+        let from = from.max(*reported);
+        if from >= to {
+            return Ok(());
+        }
+        *reported = to;
+        let is_failure = self.job.is_bounded(tp.partition);
+        report(&self.job, tp, from, to, is_failure, self.env)
     }
 
     fn break_off(&mut self, source: &mut impl Source, tp: &TopicPartition, e: &Error) {

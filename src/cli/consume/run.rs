@@ -14,7 +14,7 @@ use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::{CommitWhen, End, Fetched, ReadFrom, StoreDir};
 use crate::error::{Error, Kind, Result};
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// Bytes fetched at a time.
 const FETCH_BYTES: usize = 1 << 20;
@@ -179,6 +179,10 @@ impl Source for Plain {
 
     fn follows(&self, _: &Reading<'_>) -> bool {
         !self.assignments.is_empty()
+    }
+
+    fn passed(&mut self, _: &mut Reading<'_>, _: &TopicPartition, _: Offset) -> Result<()> {
+        Ok(())
     }
 
     fn forget(&mut self, tp: &TopicPartition) {

@@ -73,6 +73,7 @@ pub fn print(
     for (number, of) in partitions.iter().enumerate() {
         let mut search = Search {
             of,
+            start: of.start,
             number: number as u32,
             newest: &mut newest,
             decompressor: &mut decompressor,
@@ -161,6 +162,8 @@ impl Newest {
 /// The search of one partition.
 struct Search<'a> {
     of: &'a TailOf,
+    /// Nothing is left below it.
+    start: Offset,
     number: u32,
     newest: &'a mut Newest,
     decompressor: &'a mut Decompressor,
@@ -183,10 +186,10 @@ impl Search<'_> {
         let mut until = self.of.end;
         // The last positions of a window that may have more than are needed.
         let mut last = VecDeque::new();
-        while needed > 0 && until > self.of.start {
+        while needed > 0 && until > self.start {
             // A window of as many offsets as are needed cannot have too many records.
             let window = needed.max(least.min(WINDOW_MAX));
-            let from = until.saturating_sub(window).max(self.of.start);
+            let from = until.saturating_sub(window).max(self.start);
             least = window.saturating_mul(2).max(WINDOW_MIN);
             let outcome = self.window(consumer, on, from, until, needed, &mut last);
             needed -= last.len() as Offset;
@@ -197,6 +200,7 @@ impl Search<'_> {
                 Seen::Stopped => return Ok(ControlFlow::Break(())),
                 Seen::Until(found) => needed -= found,
             }
+            self.start = self.start.max(on.missed_up_to(&self.of.tp));
             until = from;
         }
         Ok(ControlFlow::Continue(()))
@@ -275,7 +279,7 @@ enum Got {
 /// Waits for records that a new leader does not show yet, and skips deleted ones.
 fn fetch(
     consumer: &mut Consumer,
-    on: &Reading<'_>,
+    on: &mut Reading<'_>,
     tp: &TopicPartition,
     until: Offset,
     bytes_max: usize,
@@ -299,6 +303,7 @@ fn fetch(
                     return Err(e);
                 }
                 consumer.seek(tp, start)?;
+                on.report_missed(tp, position, start.min(until))?;
                 continue;
             }
             Err(e) => return Err(e),

@@ -39,14 +39,13 @@ pub(crate) const COMMANDS: &[ForeignFlag] = &[
     ),
     at(
         TOPICS,
-        &[
-            "delete-records",
-            "trim",
-            "trim-prefix",
-            "truncate",
-            "compact",
-        ],
-        "records cannot be deleted one by one, nor a log be trimmed, in this version",
+        &["delete-records", "trim-prefix", "truncate"],
+        "'trim TOPIC --to POINT' removes the records before a point",
+    ),
+    at(
+        TOPICS,
+        &["compact"],
+        "a log cannot be compacted in this version; 'trim TOPIC --to POINT' removes its oldest records",
     ),
     at(
         TOPICS,
@@ -56,9 +55,7 @@ pub(crate) const COMMANDS: &[ForeignFlag] = &[
     at(
         TOPICS,
         &["purge", "empty", "clear"],
-        "copy the layout, then delete and create the topic; groups then begin at its start: mq-topics create \
-         T.new --like T && mq-topics delete T --yes && mq-topics create T --like T.new && mq-topics \
-         delete T.new --yes",
+        "'trim TOPIC --to end' removes all records; the next record's offset is the same as without it",
     ),
     at(
         TOPICS,

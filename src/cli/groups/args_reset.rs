@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::job::{Export, GroupsJob, Move, Reset};
 use crate::cli::common::usage;
 use crate::cli::consent::ConsentArgs;
-use crate::cli::lang::{Now, parse_point, parse_range, parse_time};
+use crate::cli::lang::{Now, parse_one_point};
 use crate::cli::output::OutputArgs;
 use crate::cli::topic_selection::TopicSelection;
 use crate::client::stores;
@@ -135,22 +135,7 @@ fn no_answer(e: &Error) -> Error {
 }
 
 fn point(to: &str, now: &Now) -> Result<Move> {
-    let parsed = parse_point(to, now).map_err(|e| {
-        // A time of the day without its @ has a colon, too.
-        let is_range = parse_time(to, now).is_err() && parse_range(to, now).is_ok();
-        if is_range {
-            usage(
-                format!(
-                    "'{}' is a range, and --to takes one point",
-                    to.escape_debug()
-                ),
-                "use start, end, N, +N, -N or @TIME",
-            )
-        } else {
-            e
-        }
-    });
-    match parsed? {
+    match parse_one_point("--to", to, now)? {
         UnresolvedOffset::Stored => Err(usage(
             "--to stored is where the group is already",
             "use start, end, N, +N, -N, @TIME, or --by N",

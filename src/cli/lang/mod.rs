@@ -50,7 +50,7 @@ pub use framing::{Framing, FramingOptions};
 pub use input::RecordParser;
 pub use input_record::MultiLine;
 pub use input_record::{InputFormat, InputHeader, InputOptions, InputRecord, MissingKey};
-pub use offsets::{NAMED_POINTS, parse_point, parse_range, parse_selection};
+pub use offsets::{NAMED_POINTS, parse_one_point, parse_point, parse_range, parse_selection};
 pub use origin::{Origin, OriginText};
 pub use output_record::HeaderList;
 pub use output_record::OutputRecord;

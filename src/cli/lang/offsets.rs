@@ -59,6 +59,28 @@ pub fn parse_point(text: &str, now: &Now) -> Result<UnresolvedOffset> {
     })
 }
 
+/// Parses the value of an option that takes one point, and says so of a range.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`].
+pub fn parse_one_point(option: &str, text: &str, now: &Now) -> Result<UnresolvedOffset> {
+    parse_point(text, now).map_err(|e| {
+        // A time of the day without its @ has a colon, too.
+        let is_range = parse_time(text, now).is_err() && parse_range(text, now).is_ok();
+        if is_range {
+            usage(
+                format!(
+                    "'{}' is a range, and {option} takes one point",
+                    text.escape_debug()
+                ),
+                "use start, end, N, +N, -N or @TIME",
+            )
+        } else {
+            e
+        }
+    })
+}
+
 /// Parses `A:B` `:B` `A:` or a point alone, which means `A:`. If A is a time, B may be `@+5m`: that
 /// long after A.
 ///

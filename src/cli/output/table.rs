@@ -188,7 +188,7 @@ fn shown(cell: &Cell, show: Show, zone: &TimeZone) -> String {
 }
 
 /// `17 B`, `1.5 KiB`, `12 MiB`.
-fn size(bytes: i64) -> String {
+pub fn size(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes.unsigned_abs() < 1024 {
         return format!("{bytes} B");

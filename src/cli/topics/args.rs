@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
-use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, partition_count};
+use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, of_topic, partition_count};
+use super::args_trim::{TrimArgs, trim};
 use super::job::{
     Alter, DELETING, Delete, Describe, Dump, DumpWhat, List, Offsets, Only, TopicsJob, Verify,
 };
@@ -19,7 +20,7 @@ use crate::client::topics::TopicConfigs;
 use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Result, shell_word};
 
-/// Create, inspect, change, check and delete topics
+/// Create, inspect, change, trim, check and delete topics
 ///
 /// A topic is a named log, split into partitions. Its configs are Kafka's, with Kafka's names and
 /// units; 'mq-topics describe --format json' shows them all.
@@ -40,6 +41,7 @@ Examples:
   mq-topics list --sizes
   mq-topics describe orders --format json | jq .
   mq-topics offsets orders --at @yesterday
+  mq-topics trim logs --to @-7d --dry-run
   mq-topics delete 'test-*' --dry-run
   mq-topics verify --deep";
 
@@ -51,6 +53,7 @@ enum Command {
     Alter(AlterArgs),
     Delete(DeleteArgs),
     Offsets(OffsetsArgs),
+    Trim(TrimArgs),
     Dump(DumpArgs),
     Verify(VerifyArgs),
 }
@@ -301,6 +304,7 @@ impl Args {
                 at: args.at.map(|at| point(&at, now)).transpose()?,
                 output: args.output.try_into()?,
             })),
+            Command::Trim(args) => trim(args, now, can_ask).map(TopicsJob::Trim),
             Command::Dump(args) => dump(args).map(TopicsJob::Dump),
             Command::Verify(args) => verify(args, can_ask).map(TopicsJob::Verify),
         }
@@ -381,13 +385,7 @@ fn verify(args: VerifyArgs, can_ask: bool) -> Result<Verify> {
 }
 
 fn point(text: &str, now: &Now) -> Result<UnresolvedOffset> {
-    match parse_point(text, now)? {
-        UnresolvedOffset::Stored => Err(usage(
-            "'stored' is a group's committed offset, and a topic has none",
-            "use start, end, N, +N, -N or @TIME; see 'mq-groups describe' for groups",
-        )),
-        point => Ok(point),
-    }
+    of_topic(parse_point(text, now)?)
 }
 
 #[cfg(test)]

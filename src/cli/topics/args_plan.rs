@@ -1,6 +1,7 @@
 //! Options and values that several commands of `mq-topics` share.
 
 use crate::cli::common::usage;
+use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::Result;
 use crate::types::{PARTITIONS_MAX, PartitionId, TopicName};
 
@@ -43,4 +44,18 @@ pub(crate) fn once<T: PartialEq>(items: Vec<T>) -> Vec<T> {
         }
     }
     kept
+}
+
+/// A place in a topic: refuses `stored`.
+///
+/// # Errors
+/// [`crate::error::Kind::Usage`].
+pub(crate) fn of_topic(point: UnresolvedOffset) -> Result<UnresolvedOffset> {
+    match point {
+        UnresolvedOffset::Stored => Err(usage(
+            "'stored' is a group's committed offset, and a topic has none",
+            "use start, end, N, +N, -N or @TIME; see 'mq-groups describe' for groups",
+        )),
+        point => Ok(point),
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
@@ -24,6 +25,8 @@ pub enum TopicsJob {
     Delete(Delete),
     /// `offsets`
     Offsets(Offsets),
+    /// `trim`
+    Trim(Trim),
     /// `dump`
     Dump(Dump),
     /// `verify`
@@ -127,6 +130,25 @@ pub struct Offsets {
     pub wanted: TopicSelection,
     /// The point; never `stored`. `None`: log start and high watermark.
     pub at: Option<UnresolvedOffset>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// What a trim does, for messages about consent.
+pub const TRIMMING: &str = "removing records";
+
+/// `mq-topics trim`.
+#[derive(Debug)]
+pub struct Trim {
+    /// The topics and partitions.
+    pub wanted: TopicSelection,
+    /// Where their logs are to start; never `stored`.
+    pub to: UnresolvedOffset,
+    /// Whether the records are removed; `None`: refused if there is something to remove, since consent
+    /// was not given and cannot be asked for.
+    pub consent: Option<Consent>,
+    /// How long to wait for the in-sync replicas.
+    pub timeout: Duration,
     /// How rows are printed.
     pub output: OutputOptions,
 }

@@ -3,11 +3,13 @@
 mod args;
 mod args_create;
 mod args_plan;
+mod args_trim;
 mod change;
 mod dump;
 mod job;
 mod run;
 mod show;
+mod trim;
 mod verify;
 
 pub use args::Args;

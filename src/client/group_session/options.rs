@@ -32,6 +32,9 @@ pub struct GroupOptions {
     /// What existed when the command began, for a command that waits before it joins; `None`: it
     /// begins now.
     pub began: Option<Began>,
+    /// Whether the membership ends with an error if records were removed before the group read them,
+    /// instead of going on at the log start.
+    pub fails_on_missed: bool,
     /// Which replicas are read. The [`Consumer`](crate::client::Consumer) that the readers are assigned to follows
     /// the same.
     pub read_from: ReadFrom,

@@ -44,10 +44,12 @@ pub enum Order {
     Missed {
         /// The partition; it is assigned next.
         tp: TopicPartition,
-        /// The committed offset.
+        /// The committed offset; or where the group was to begin.
         from: Offset,
         /// The log start.
         to: Offset,
+        /// The end of the partition, if it has one.
+        until: Option<Offset>,
     },
     /// Leaders may have changed: call [`Consumer::find_leaders`](crate::client::Consumer::find_leaders).
     Follow,

@@ -135,6 +135,8 @@ pub fn fresh_start(
     let page = reader.page()?;
     let offset = match from {
         None => page.tail.log_start,
+        // It is reported where the start is committed.
+        Some(UnresolvedOffset::At(below)) if below < page.tail.log_start => page.tail.log_start,
         Some(from) => resolve_within(reader, &page, from, None)?,
     };
     let leader_epoch = epoch_before(reader, offset)?;

@@ -68,6 +68,7 @@ fn names_are_those_of_the_store() {
         ("mq-topics create x --assign 0:1,1", &["1,1", "1,12"]),
         ("mq-groups describe audit ", groups),
         ("mq-groups reset b", &["billing"]),
+        ("mq-topics trim ord", &["orders"]),
         ("mq-groups reset billing --to-group a", &["audit"]),
         ("mq-groups reset billing --topic o", &["orders"]),
         (
@@ -174,6 +175,8 @@ fn configs_their_values_and_codecs() {
         ("mq-produce --partitioner c", "words", &["crc32"]),
         ("mq-consume --assignor ", "words", &["uniform", "range"]),
         ("mq-topics offsets t --at ", "words", &["start", "end"]),
+        ("mq-topics trim t --to ", "words", &["start", "end"]),
+        ("mq-consume --on-missed ", "words", &["warn", "fail"]),
         ("mq-consume t -o ", "words", &["start", "end", "stored"]),
         (
             "mq-topics list --format ",

@@ -190,7 +190,7 @@ fn what_is_refused_names_another_way() {
             "mq-topics",
             &["purge", "t"],
             2,
-            "mq-topics create T.new --like T && mq-topics delete T --yes",
+            "'trim TOPIC --to end' removes all records",
         ),
         (
             "mq-groups",

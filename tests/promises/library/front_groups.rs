@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mq::error::Kind;
 use mq::types::TopicPartition;
-use mq::{Event, GroupConsumer, GroupOptions, OffsetSpec, Record, RecordId};
+use mq::{Event, GroupConsumer, GroupOptions, OffsetSpec, OnMissed, Record, RecordId};
 
 use super::{Place, wait_until};
 
@@ -422,6 +422,46 @@ fn what_is_gone_is_told_to_a_member() {
             .map(|record| record.expect("a record").offset())
             .next(),
         Some(5)
+    );
+}
+
+#[test]
+fn a_member_that_must_miss_nothing_fails() {
+    let place = Place::with(1);
+    place.fill(2);
+    let member = || place.member().on_missed(OnMissed::Fail);
+    let mut consumer = member().open().expect("joined");
+    take(&mut consumer, 2);
+    consumer.commit().expect("committed");
+    place.fill(8);
+    place.raise_log_start(0, 5);
+    // While it reads, each attempt fails, and nothing is passed over.
+    for _ in 0..2 {
+        let told = consumer.try_next(SOON).expect("told").expect_err("gone");
+        assert_eq!(
+            (told.kind(), told.offset()),
+            (Kind::OffsetOutOfRange, Some(2))
+        );
+    }
+    consumer.close().expect("closed");
+    assert_eq!(place.committed_of(0), 2);
+    // As it begins, the membership ends.
+    let mut consumer = member().open().expect("joined");
+    let told = consumer.try_next(SOON).expect("told").expect_err("gone");
+    assert_eq!(told.kind(), Kind::OffsetOutOfRange);
+    let words = "t:0: offsets 2 to 4 were removed before they were read";
+    assert!(told.to_string().contains(words), "{told}");
+    assert!(consumer.try_next(SOON).is_none());
+    drop(consumer);
+    assert_eq!(place.committed_of(0), 2);
+    // And a group that begins below the log start.
+    let group = place.front().group("h").topics(["t"]);
+    let below = group.from(OffsetSpec::At(1)).on_missed(OnMissed::Fail);
+    let mut consumer = below.open().expect("joined");
+    let told = consumer.try_next(SOON).expect("told").expect_err("gone");
+    assert!(
+        told.to_string().contains("offsets 1 to 4 were removed"),
+        "{told}"
     );
 }
 

@@ -45,6 +45,7 @@ impl Place {
             range: UnresolvedRange::default(),
             to_end: false,
             began: None,
+            fails_on_missed: false,
             read_from: ReadFrom::Leader,
             commits_when_done: true,
             settle: Some(Duration::from_secs(1)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use super::{Args, CommitArg, NULL_IN_JSON};
+use super::{Args, CommitArg, NULL_IN_JSON, OnMissedArg};
 use crate::cli::common::{broker_id, bytes_as_given, usage};
 use crate::cli::consume::command::check_command;
 use crate::cli::consume::exec::is_source;
@@ -177,6 +177,7 @@ impl Args {
             to_end: self.end,
             count: self.count,
             tail: self.tail,
+            fails_on_missed: self.on_missed == OnMissedArg::Fail,
             idle_timeout: self
                 .idle_timeout
                 .as_deref()

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -99,6 +101,49 @@ fn delete_asks_or_is_reported() {
 }
 
 #[test]
+fn trim() {
+    for (line, can_ask, to, consent) in [
+        (
+            "trim a --to -7",
+            true,
+            UnresolvedOffset::Minus(7),
+            Some(Consent::Ask),
+        ),
+        (
+            "trim a --to=+7 -y",
+            false,
+            UnresolvedOffset::Plus(7),
+            Some(Consent::Given),
+        ),
+        (
+            "trim a --to end --dry-run",
+            false,
+            UnresolvedOffset::End,
+            Some(Consent::DryRun),
+        ),
+        // Refused only if there is something to remove.
+        ("trim a:3 b* --to 5", false, UnresolvedOffset::At(5), None),
+        (
+            "trim a --to @2025-12-31T00:00Z --yes",
+            false,
+            UnresolvedOffset::Time(1_767_139_200_000),
+            Some(Consent::Given),
+        ),
+    ] {
+        let Ok(TopicsJob::Trim(trim)) = job(line, can_ask) else {
+            panic!("{line}")
+        };
+        assert_eq!((trim.to, trim.consent), (to, consent), "{line}");
+        assert_eq!(trim.timeout, Duration::from_secs(30), "{line}");
+    }
+    let TopicsJob::Trim(trim) = good("trim a:3 b* --to 5 --timeout 1m") else {
+        panic!("trim")
+    };
+    assert_eq!(trim.wanted.to_string(), "a:3, b*");
+    assert_eq!(trim.timeout, Duration::from_secs(60));
+}
+
+#[test]
 fn the_others() {
     assert!(matches!(good("list"), TopicsJob::List(l) if l.wanted.is_empty() && !l.sizes));
     let TopicsJob::List(list) = good("list a* --sizes --format tsv --header") else {
@@ -175,7 +220,15 @@ fn what_is_refused_says_what_is_allowed() {
         ("verify --repair truncate", "--yes"),
         ("verify --repair truncate a/b", "A-Z a-z 0-9 . _ -"),
         ("delete a --header", "--format tsv"),
-        ("trim a --to 5", "unrecognized subcommand"),
+        ("trim", "required arguments were not provided"),
+        ("trim a", "--to <POINT>"),
+        ("trim --to 5", "<T[:P]|GLOB>"),
+        ("trim a --to stored --yes", "a topic has none"),
+        ("trim a --to 5:7 --yes", "--to takes one point"),
+        ("trim a --to x --yes", "a point is"),
+        ("trim a:x --to 5 --yes", "whole numbers from 0"),
+        ("trim a --to 5 --timeout soon --yes", "--timeout"),
+        ("trim a --to 5 --header", "--format tsv"),
     ] {
         let e = job(line, false).expect_err(line);
         assert_eq!(

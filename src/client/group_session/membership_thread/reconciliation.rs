@@ -11,10 +11,10 @@ use super::{
 };
 use crate::client::group_session::orders::{CommitWhen, Order};
 use crate::client::group_session::starts;
-use crate::client::open_reader;
 use crate::client::unresolved_offset::UnresolvedOffset;
+use crate::client::{missed, open_reader};
 use crate::disk::descriptors_max;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, Committed, Entry, OffsetCheck, check_offset};
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
@@ -296,6 +296,12 @@ impl MembershipThread {
         let mut starts: BTreeMap<TopicPartition, Entry> = BTreeMap::new();
         if !missing.is_empty() {
             let entries = self.starts_of(&missing)?;
+            for entry in &entries {
+                if let Some(asked) = self.asked_below(entry.offset) {
+                    let tp = TopicPartition::new(entry.topic.clone(), entry.partition);
+                    self.report_missed(&tp, entry.topic_id, asked, entry.offset)?;
+                }
+            }
             if self.options.commit != CommitWhen::Never {
                 let starts = entries.clone();
                 self.busy(|member| member.commit_starts(starts))?;
@@ -350,15 +356,53 @@ impl MembershipThread {
                 return Err(group::beyond(name, tp, committed.offset, end));
             }
             OffsetCheck::BelowStart(start) => {
-                self.shared.order(Order::Missed {
-                    tp: tp.clone(),
-                    from: committed.offset,
-                    to: start,
-                });
+                let topic_id = reader.topic().meta().topic_id;
+                self.report_missed(tp, topic_id, committed.offset, start)?;
                 start
             }
         };
         Ok((from, committed.offset, committed.leader_epoch))
+    }
+
+    /// The offset where a group without a committed one was to begin, if the log starts behind it: a
+    /// range from the first record to an offset begins at 0.
+    fn asked_below(&self, start: Offset) -> Option<Offset> {
+        let range = self.options.range;
+        let asked = match (range.from, range.to) {
+            (Some(UnresolvedOffset::At(from)), _) => from,
+            (None | Some(UnresolvedOffset::Start), Some(UnresolvedOffset::At(to))) => {
+                (to <= start).then_some(0)?
+            }
+            _ => return None,
+        };
+        (asked < start).then_some(asked)
+    }
+
+    /// Reports that the group goes on at the log start `to`, and not at `from`.
+    fn report_missed(
+        &self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        from: Offset,
+        to: Offset,
+    ) -> Result<()> {
+        let until = self.until_of(tp, topic_id, to);
+        let gone = until.map_or(to, |until| until.min(to));
+        if self.options.fails_on_missed && from < gone {
+            let group = &self.options.group;
+            return Err(missed(tp, from, gone).cure(format!(
+                "'mq-groups reset {} --to start --topic {tp}' goes on at the log start, {to}",
+                shell_word(group)
+            )));
+        }
+        let tp = tp.clone();
+        self.shared.order(Order::Missed {
+            tp,
+            from,
+            to,
+            until,
+        });
+        Ok(())
     }
 
     /// Where a committed offset stands in its log. Other replicas may have what this one does not
