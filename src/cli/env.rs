@@ -156,7 +156,9 @@ impl Env {
 
     /// As [`Env::open_or_create_store`], and notes that a missing store was created.
     pub fn open_or_note_new_store(&self) -> Result<Arc<StoreDir>> {
-        match self.open_store() {
+        let there =
+            self.with_store(|disk, clock, path| StoreDir::open_for_changes(disk, clock, path));
+        match there {
             Err(e) if e.kind() == Kind::NoStore => {}
             opened => return opened,
         }

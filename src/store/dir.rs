@@ -111,17 +111,27 @@ impl StoreDir {
     pub fn open_or_create(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, path: &Path) -> Result<Self> {
         // A creator that loses the race finds the winner's store in the second round.
         for _ in 0..3 {
-            match StoreDir::open(Arc::clone(&disk), Arc::clone(&clock), path) {
-                Ok(store) => {
-                    store.check_writable()?;
-                    super::create::sync_store_name(&*disk, path, store.path())?;
-                    return Ok(store);
-                }
+            match StoreDir::open_for_changes(Arc::clone(&disk), Arc::clone(&clock), path) {
                 Err(e) if e.kind() == Kind::NoStore => super::create::create(&*disk, &clock, path)?,
-                Err(e) => return Err(e),
+                opened => return opened,
             }
         }
         StoreDir::open(disk, clock, path)
+    }
+
+    /// Opens the store at `path` for changes. Its name is durable then, whoever created it.
+    ///
+    /// # Errors
+    /// As [`StoreDir::open_or_create`], and [`Kind::NoStore`].
+    pub fn open_for_changes(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        path: &Path,
+    ) -> Result<Self> {
+        let store = StoreDir::open(Arc::clone(&disk), clock, path)?;
+        store.check_writable()?;
+        super::create::sync_store_name(&*disk, path, store.path())?;
+        Ok(store)
     }
 
     /// Whether this user may change the store.
