@@ -187,7 +187,7 @@ fn history(seed: u64, kind: Kind) {
 #[test]
 fn histories_of_clean_elections() {
     let _tally = Tally::start();
-    let count = if is_long() { 50_000 } else { 600 };
+    let count = if is_long() { 50_000 } else { 300 };
     for seed in 0..count {
         history(seed, Kind::CleanElections);
     }
@@ -196,7 +196,7 @@ fn histories_of_clean_elections() {
 #[test]
 fn histories_with_unclean_elections() {
     let _tally = Tally::start();
-    let count = if is_long() { 50_000 } else { 600 };
+    let count = if is_long() { 50_000 } else { 300 };
     for seed in 0..count {
         history(1_000_000 + seed, Kind::UncleanElections);
     }
@@ -205,7 +205,7 @@ fn histories_with_unclean_elections() {
 #[test]
 fn histories_of_rising_log_starts() {
     let _tally = Tally::start();
-    let count = if is_long() { 100_000 } else { 600 };
+    let count = if is_long() { 100_000 } else { 300 };
     for seed in 0..count {
         history(2_000_000 + seed, Kind::Trims);
     }

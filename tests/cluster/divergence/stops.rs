@@ -217,8 +217,8 @@ fn stop_everywhere(scene: &Scene, twice: bool) {
     let seeds = if is_long() { 12 } else { 2 };
     let stride = match (twice, is_long()) {
         (_, true) => 1,
-        (true, false) => 29,
-        (false, false) => 8,
+        (true, false) => 41,
+        (false, false) => 17,
     };
     for n in (1..=ops).step_by(stride) {
         let cluster = prepare();

@@ -29,7 +29,7 @@ fn stop_everywhere(workload: &Workload) {
                 workload.name
             );
             let cut = after_power_cut(&ledger);
-            let seeds = if is_long() { 40 } else { 4 };
+            let seeds = if is_long() { 40 } else { 2 };
             judge(
                 &format!("{what}, all lost"),
                 &sim.if_crashed(&mut |_| 0),
