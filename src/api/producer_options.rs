@@ -138,7 +138,7 @@ struct DeliveryListener {
 
 impl fmt::Debug for DeliveryListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToldListener").finish_non_exhaustive()
+        f.debug_struct("DeliveryListener").finish_non_exhaustive()
     }
 }
 

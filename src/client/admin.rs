@@ -130,7 +130,7 @@ impl Admin {
     /// Deletes a topic whose file is damaged, and keeps that file and the data.
     ///
     /// # Errors
-    /// As [`store::set_topic_aside`].
+    /// As [`lifecycle::set_topic_aside`].
     pub fn set_topic_aside(&self, name: &TopicName) -> Result<PathBuf> {
         lifecycle::set_topic_aside(&self.store, name, self.timeout)
     }

@@ -5,7 +5,7 @@
 //! caller (reads, renders, writes out)        membership thread
 //!   take_orders()            <- Assign, Limit, Revoke, Finished, Failed
 //!   stopped(), moves(), idle() ->              commits, releases, takes over, watches the others
-//!   Delivery                 <- asked how far the output was taken
+//!   OutputProgress           <- asked how far the output was taken
 //! ```
 //!
 //! 1. Where the group starts a partition is committed before its first record is handed out, so

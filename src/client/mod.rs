@@ -1,4 +1,4 @@
-//! What another Rust program uses: a producer, a consumer, and an admin of topics.
+//! The engine below the tools and `api`: producing, consuming, groups, and the work of the admin tools.
 
 mod admin;
 mod appender_waker;

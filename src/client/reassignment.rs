@@ -86,7 +86,7 @@ impl Admin {
     /// a second that each new replica copies.
     ///
     /// # Errors
-    /// As [`store::start_reassignment`].
+    /// As [`lifecycle::start_reassignment`].
     pub fn reassign(&self, plan: &[PlannedReassignment], throttle: Option<u64>) -> Result<()> {
         let changes: Vec<_> = plan
             .iter()
@@ -98,7 +98,7 @@ impl Admin {
     /// Cancels reassignments, all or none; returns which.
     ///
     /// # Errors
-    /// As [`store::cancel_reassignment`].
+    /// As [`lifecycle::cancel_reassignment`].
     pub fn cancel_reassignments(&self, scopes: &[Scope]) -> Result<Vec<TopicPartition>> {
         let cancelled = self.reassigning(scopes)?;
         lifecycle::cancel_reassignment(self.store(), &cancelled, self.timeout())?;

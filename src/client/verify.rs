@@ -245,7 +245,7 @@ impl Admin {
     /// Replaces a follower's replica by an empty one, to be filled from the leader.
     ///
     /// # Errors
-    /// As [`store::replace_replica`].
+    /// As [`lifecycle::replace_replica`].
     pub fn replace_follower(&self, tp: &TopicPartition, broker: BrokerId) -> Result<()> {
         let topic = TopicHandle::open(self.store(), &tp.topic)?;
         let uuid = topic.partition(tp.partition)?.uuid_of(broker);

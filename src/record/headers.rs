@@ -1,10 +1,18 @@
 //! The headers of a record, checked when the record is read and decoded on demand.
 
-use super::Header;
 use crate::codec::{Malformed, Reader};
 
 /// Fewest bytes of a header: two lengths.
 const HEADER_LEN_MIN: usize = 2;
+
+/// A header of a record: a name, which may occur more than once, and a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The name: UTF-8 by Kafka's rule, never null; not checked here.
+    pub key: &'a [u8],
+    /// The value; null is not empty.
+    pub value: Option<&'a [u8]>,
+}
 
 /// The headers of a record, in order; a name may occur more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

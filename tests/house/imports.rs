@@ -103,10 +103,20 @@ impl Crate {
                     found.insert((module.clone(), defined_in, item));
                 }
             };
+            let own_words: BTreeSet<String> = if is_facade {
+                words(&own_code(&known.code), false)
+                    .iter()
+                    .filter_map(|path| path.split("::").next())
+                    .map(str::to_owned)
+                    .collect()
+            } else {
+                BTreeSet::new()
+            };
             for (name, path) in &known.names {
-                // What a folder's module re-exports from its own files is no import.
-                let hands_on = is_facade && known.handed_on.contains_key(name);
-                if !hands_on {
+                // What a folder's module re-exports from its own files is an import only if its own
+                // code uses it.
+                let is_handed_on = is_facade && known.handed_on.contains_key(name);
+                if !is_handed_on || own_words.contains(name) {
                     add(path);
                 }
             }
@@ -317,32 +327,38 @@ fn branch(tokens: &[String], at: &mut usize, prefix: &Module, found: &mut Vec<(M
 
 /// Paths of more than one word in code, except those in `use`.
 fn paths(code: &str) -> Vec<Module> {
-    let mut found = Vec::new();
+    let mut found: Vec<Module> = words(&own_code(code), false)
+        .iter()
+        .filter(|word| word.contains("::"))
+        .map(|word| {
+            word.split("::")
+                .filter(|part| !part.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
+        .collect();
+    found.retain(|path| path.len() > 1);
+    found
+}
+
+/// Code without its `use` and without the lines that declare a module.
+fn own_code(code: &str) -> String {
+    let mut own = String::with_capacity(code.len());
     let mut in_use = false;
     for line in code.lines() {
         let start = line.trim_start();
         in_use |=
             start.starts_with("use ") || (start.starts_with("pub") && start.contains(" use "));
-        if !in_use {
-            let tokens = words(line, false);
-            found.extend(
-                tokens
-                    .iter()
-                    .filter(|word| word.contains("::"))
-                    .map(|word| {
-                        word.split("::")
-                            .filter(|part| !part.is_empty())
-                            .map(str::to_owned)
-                            .collect()
-                    }),
-            );
+        let declares = line.ends_with(';') && format!(" {start}").contains(" mod ");
+        if !in_use && !declares {
+            own.push_str(line);
+            own.push('\n');
         }
         if line.ends_with(';') {
             in_use = false;
         }
     }
-    found.retain(|path: &Module| path.len() > 1);
-    found
+    own
 }
 
 /// The words of a text; `apart`: also braces, commas and stars, and paths word by word.
@@ -364,7 +380,7 @@ fn words(text: &str, apart: bool) -> Vec<String> {
     found
 }
 
-fn told(circle: &BTreeSet<Module>, imports: &BTreeSet<Import>) -> String {
+fn listed(circle: &BTreeSet<Module>, imports: &BTreeSet<Import>) -> String {
     imports
         .iter()
         .filter(|(from, to, _)| circle.contains(from) && circle.contains(to))
@@ -383,7 +399,7 @@ fn no_modules_import_each_other_in_a_circle() {
     );
     let found: Vec<String> = circles(&imports)
         .iter()
-        .map(|circle| told(circle, &imports))
+        .map(|circle| listed(circle, &imports))
         .collect();
     assert!(
         found.is_empty(),
@@ -451,6 +467,16 @@ fn the_search_sees_circles() {
         ])
     };
     assert_eq!(again(circle), 1);
+    let of_the_room = |code: &str| {
+        let text = format!("mod a;\npub use a::{{One, one}};\npub struct Two;\n{code}");
+        of(&[
+            source("room/mod.rs", &text),
+            source("room/a.rs", "use super::Two;\npub struct One;\n"),
+        ])
+    };
+    assert_eq!(of_the_room(""), 0);
+    assert_eq!(of_the_room("pub struct Three(One);\n"), 1);
+    assert_eq!(of_the_room("fn x() { One::new() }\n"), 1);
     assert_eq!(again(by_path), 1);
     assert_eq!(again(in_text), 0);
 }

@@ -1,6 +1,6 @@
 //! What the membership thread waits on: one watcher for the group, its members, the topics, and the
-//! state pages of the partitions that are read. Each member has one inotify instance: a user has
-//! 128 by default.
+//! state pages of the partitions that are read. They share the one inotify instance of the open
+//! store: a user has 128 by default.
 
 use std::io::Read as _;
 use std::os::fd::AsFd;

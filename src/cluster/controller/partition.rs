@@ -5,16 +5,16 @@
 //!
 //! One piece of work at a time ([`Phase`]). The transitions, as in [`MAY_FOLLOW`]:
 //!
-//! | | steady | looking | moving | electing | changing | pausing |
+//! | | steady | observing | moving | electing | changing | pausing |
 //! |---|---|---|---|---|---|---|
 //! | **steady** | | yes | | | yes | |
-//! | **looking** | yes | yes | yes | yes | yes | |
+//! | **observing** | yes | yes | yes | yes | yes | |
 //! | **moving** | yes | yes | | | yes | |
 //! | **electing** | yes | yes | | | yes | yes |
 //! | **changing** | yes | yes | | | yes | yes |
 //! | **pausing** | yes | yes | | | yes | |
 //!
-//! - A transfer ("moving") and an election follow a probe ("looking"), and nothing else.
+//! - A transfer ("moving") and an election follow a probe ("observing"), and nothing else.
 //! - A pause follows a change or an election that failed, and nothing else. It goes on to steady
 //!   only if its cause is gone: in a new epoch, or if there is one replica.
 //! - Failures are counted from one change to the next. The count ends when nothing is left to do.

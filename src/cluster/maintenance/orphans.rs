@@ -1,6 +1,6 @@
 //! Orphan collection: finds and removes what dead creators and deleters left in a log directory.
 //!
-//! 1. A replica directory in its place is removed by the rule of deletion (`store::Remover`): only
+//! 1. A replica directory in its place is removed by the rule of deletion (`lifecycle::Remover`): only
 //!    under its own append lock, if no topic file read under that lock names it, and if its maker
 //!    is not at work (`lifecycle::maker_lock`).
 //! 2. A directory moved aside, or not yet in place, is removed if its state page is sound, its lock

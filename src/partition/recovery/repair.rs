@@ -6,8 +6,7 @@ use crate::log::{self, PartitionMetadata, Segments};
 use crate::partition::state_page::{Intent, Seal, StatePage, UnseenSync};
 
 impl ReplicaRecovery<'_> {
-    /// Repairs the replica, whatever is wrong with it: the log ends at the first break above
-    /// `keep_from`, what follows is set aside, the rest is rewritten, and the offline mark is
+    /// Repairs the replica, whatever is wrong with it: the log ends at the first break, what follows is set aside, the rest is rewritten, and the offline mark is
     /// cleared. Removes nothing that is sound and in sequence.
     pub fn repair(&mut self, page: Option<StatePage>) -> Result<StatePage> {
         let replica = self.held.replica();
