@@ -443,6 +443,15 @@ pub fn near_names<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) ->
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
+/// A question for a cure; `None` without a near name.
+pub fn did_you_mean(near: &[&str]) -> Option<String> {
+    let quoted: Vec<String> = near
+        .iter()
+        .map(|name| format!("'{}'", name.escape_debug()))
+        .collect();
+    (!quoted.is_empty()).then(|| format!("did you mean {}?", quoted.join(" or ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -96,7 +96,7 @@ struct Assigned {
 struct Failing {
     /// Whether it existed when the consumer was opened.
     is_first: bool,
-    /// Whether the program was reported.
+    /// Whether it was reported to the program.
     is_reported: bool,
 }
 

@@ -8,14 +8,8 @@ use crate::client::unresolved_offset::UnresolvedRange;
 use crate::client::{self, CommitWhen, ReadFrom};
 use crate::error::{Error, Kind, Result};
 use crate::group::{Naming, Subscription};
+use crate::timing::{COMMIT_INTERVAL, SESSION_TIMEOUT, SESSION_TIMEOUT_MIN};
 use crate::types::TopicName;
-
-/// How often what is done is committed.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a member's heartbeat may stand still.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
-/// On a busy machine, a shorter timeout would count live members as dead.
-const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 impl Store {
     /// Options for reading as a member of a group: its members divide the partitions among them.

@@ -101,7 +101,7 @@ pub(super) struct Ledger {
     listener: Option<Mutex<Box<dyn Listener>>>,
 }
 
-/// Is reported of each outcome by the delivery's threads, and must not block them.
+/// Is notified of each outcome by the delivery's threads, and must not block them.
 pub trait Listener: Send + fmt::Debug {
     /// These records are acknowledged. Those of a partition come in order, without a gap.
     fn acknowledged(&mut self, receipt: Receipt);

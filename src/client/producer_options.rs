@@ -75,12 +75,12 @@ impl Keyless {
     }
 }
 
-/// Is asked and reported while a delivery has to wait for replicas.
+/// Is asked and notified while a delivery has to wait for replicas.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// Whether to give up: batches that are not appended yet are dropped, and appended batches have
     /// a moment left to be acknowledged.
     fn gives_up(&self) -> bool;
-    /// Is reported of the reason, once for each wait that takes longer than a second.
+    /// Is notified of the reason, once for each wait that takes longer than a second.
     fn waits(&self, why: &Error);
 }
 

@@ -129,7 +129,7 @@ impl Core {
 }
 
 impl SharedProducer {
-    /// Opens a topic for sending; `listener` is reported of each outcome.
+    /// Opens a topic for sending; `listener` is notified of each outcome.
     ///
     /// # Errors
     /// As [`UntimedProducer::open`].

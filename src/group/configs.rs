@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::group_file::{GroupFile, RETENTION, explicit};
 use super::group_handle::Group;
 use super::{describe, directory};
-use crate::error::{Error, Kind, Result, near_names};
+use crate::error::{Error, Kind, Result, did_you_mean, near_names};
 use crate::store::StoreDir;
 
 /// All known configs.
@@ -29,11 +29,7 @@ pub fn check_config_name(name: &str) -> Result<()> {
         return Ok(());
     }
     let near = near_names(name, KNOWN);
-    let cure = if near.is_empty() {
-        format!("known here: {}", KNOWN.join(", "))
-    } else {
-        format!("did you mean {}?", near.join(" or "))
-    };
+    let cure = did_you_mean(&near).unwrap_or_else(|| format!("known here: {}", KNOWN.join(", ")));
     let name = name.escape_debug();
     let text = format!("'{name}' is not a config of a group");
     Err(Error::new(Kind::InvalidConfig, text).cure(cure))

@@ -6,7 +6,7 @@ use super::group_file::GroupFile;
 use super::offsets_log::OffsetsLog;
 use super::{expiry, member_file, offsets_sync};
 use crate::disk::{Dir, EntryKind, Open, join};
-use crate::error::{Error, Kind, Result, near_names};
+use crate::error::{Error, Kind, Result, did_you_mean, near_names};
 use crate::store::{StagingDir, StoreDir, layout};
 
 /// The directory of a group.
@@ -32,15 +32,9 @@ pub fn open_or_create(store: &StoreDir, group: &str) -> Result<Arc<dyn Dir>> {
 /// GROUP_ID_NOT_FOUND, with near names.
 pub fn unknown(store: &StoreDir, group: &str) -> Error {
     let known = list(store).unwrap_or_default();
-    let near: Vec<String> = near_names(group, known.iter().map(String::as_str))
-        .iter()
-        .map(|name| format!("'{}'", name.escape_debug()))
-        .collect();
-    let cure = if near.is_empty() {
-        "'mq-groups list' shows the groups".to_owned()
-    } else {
-        format!("did you mean {}?", near.join(" or "))
-    };
+    let near = near_names(group, known.iter().map(String::as_str));
+    let cure =
+        did_you_mean(&near).unwrap_or_else(|| "'mq-groups list' shows the groups".to_owned());
     Error::new(
         Kind::UnknownGroup,
         format!(

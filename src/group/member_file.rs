@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::disk::{Dir, EntryKind, File, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::store::{FencedGuard, Process, layout};
+use crate::timing::PROBE_WITHIN;
 use crate::types::Uuid;
 
 const COUNTER_LEN: usize = 20;
@@ -22,8 +23,6 @@ const ENTERED: &str = "entered";
 /// More than a line has: a host's name is 64 bytes at most.
 const LINE_BYTES_MAX: usize = 512;
 
-/// A probe holds the lock for moments only: a starting member retries for this long.
-const PROBED: Duration = Duration::from_secs(1);
 /// The pause between two attempts.
 const RETRY: Duration = Duration::from_millis(1);
 /// How often a file may be removed before its maker could lock it.
@@ -70,7 +69,7 @@ impl MemberFile {
             let mut locked = file
                 .try_lock(LockKind::Exclusive)
                 .map_err(|e| error("lock", e))?;
-            while !locked && clock.monotonic().saturating_sub(started) < PROBED {
+            while !locked && clock.monotonic().saturating_sub(started) < PROBE_WITHIN {
                 clock.sleep(RETRY);
                 locked = file
                     .try_lock(LockKind::Exclusive)

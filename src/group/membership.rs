@@ -30,6 +30,7 @@ use super::state::{GroupState, MemberState};
 use crate::disk::{Dir, File, join};
 use crate::error::{Error, Result};
 use crate::store::{StoreDir, layout};
+use crate::timing::{MEMBER_HEARTBEAT_MAX, SESSION_HEARTBEATS, SESSION_WATCH_BREAK};
 use crate::types::{TopicName, TopicPartition, Uuid};
 use effects::put;
 pub use entry::owned_by;
@@ -37,15 +38,7 @@ use entry::{enter, is_change, see_topics};
 use errors::{refused, with_cure};
 pub use join_options::JoinOptions;
 
-/// The maximum time between two heartbeats.
-const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
-/// Heartbeats in one session timeout, if that is short.
-const HEARTBEATS_IN_SESSION: u32 = 5;
-/// A watcher with a gap longer than this part of the session between two probes was suspended: it
-/// starts again.
-const GAP_OF_SESSION: u32 = 3;
-
-/// This many members are probed every [`HEARTBEAT_MAX`], twice as many half as often.
+/// This many members are probed every [`MEMBER_HEARTBEAT_MAX`], twice as many half as often.
 const WATCHED_OFTEN: u32 = 25;
 
 /// The minimum time between two reads of `group.json`, per member of the group: every member reads
@@ -162,7 +155,7 @@ impl Membership {
 
     /// The interval between two heartbeats.
     pub fn heartbeat_interval(session_timeout: Duration) -> Duration {
-        HEARTBEAT_MAX.min(session_timeout / HEARTBEATS_IN_SESSION)
+        MEMBER_HEARTBEAT_MAX.min(session_timeout / SESSION_HEARTBEATS)
     }
 
     /// The problems of the group's files that are no reason to stop.
@@ -336,7 +329,7 @@ impl Membership {
                 since: now,
                 observed: now,
             });
-            let slept = now.saturating_sub(seen.observed) > timeout / GAP_OF_SESSION;
+            let slept = now.saturating_sub(seen.observed) > timeout / SESSION_WATCH_BREAK;
             if seen.reading != reading || slept {
                 (seen.reading, seen.since) = (reading, now);
             }
@@ -360,8 +353,8 @@ impl Membership {
             .map(|m| m.session_timeout_ms)
             .min();
         let shortest = Duration::from_millis(shortest.unwrap_or(u64::MAX).max(60));
-        let longest = HEARTBEAT_MAX * (1 + members / WATCHED_OFTEN).min(10);
-        longest.min(shortest / (2 * GAP_OF_SESSION))
+        let longest = MEMBER_HEARTBEAT_MAX * (1 + members / WATCHED_OFTEN).min(10);
+        longest.min(shortest / (2 * SESSION_WATCH_BREAK))
     }
 
     /// Removes the suspects whose reading is still the same.

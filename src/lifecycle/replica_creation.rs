@@ -13,12 +13,13 @@ use super::occupied_place::clear_occupied;
 use super::planned_replica::PlannedReplica;
 use super::removal::move_aside;
 use super::strays::named;
-use super::unpublished_replica::{PROBED, UnpublishedReplica};
+use super::unpublished_replica::UnpublishedReplica;
 use crate::disk::{Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
 use crate::partition::{PAGE_FILE, Role, SYNC_FILE, StatePage, remove_dir};
 use crate::store::{self, LogDir, PartitionMeta, ReplicaMeta, StoreDir};
+use crate::timing::PROBE_WITHIN;
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
 
 /// How often replicas are made again because a log directory moved meanwhile.
@@ -350,7 +351,7 @@ pub fn discard(store: &StoreDir, made: Vec<UnpublishedReplica>) {
         }
         // A directory that cannot be removed is an orphan that the next creator moves aside.
         let name = store::replica_dir(&replica.tp);
-        if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBED)
+        if let Ok(Some(_locked)) = replica.lock_page(&**store.clock(), &name, PROBE_WITHIN)
             && replica.is_in_place().unwrap_or(false)
         {
             let _ = move_aside(&*replica.logs, &replica.tp);

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, SegmentFile, Tail};
 use crate::partition::{PAGE_FILE, RETRY, StatePage};
 use crate::store::{self, ReplicaMeta, StoreDir, replace_small};
+use crate::timing::PROBE_WITHIN;
 use crate::types::TopicPartition;
 
 /// A replica directory that was made. It is in place, and does not count as an orphan until it is
@@ -115,7 +116,7 @@ impl UnpublishedReplica {
         self.page.high_watermark = tail.log_start;
         self.page.last_stable_offset = tail.log_start;
         let error = |op| move |e| Error::io(op, join(dir, PAGE_FILE), e);
-        let Some((file, _)) = self.lock_page(clock, &self.name, PROBED)? else {
+        let Some((file, _)) = self.lock_page(clock, &self.name, PROBE_WITHIN)? else {
             let text = format!("{} was taken from its maker", dir.path().display());
             return Err(Error::new(Kind::Busy, text).cure("try again"));
         };
@@ -149,9 +150,6 @@ impl UnpublishedReplica {
         written.map_err(|e| Error::io("write", join(&*self.logs, &path), e))
     }
 }
-
-/// How long a probe may hold a new state page's lock.
-pub(crate) const PROBED: Duration = Duration::from_secs(1);
 
 /// How a log begins whose first segments are reused.
 #[derive(Debug)]

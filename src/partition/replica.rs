@@ -55,7 +55,7 @@ impl Replica {
         let name = store::replica_dir(tp);
         let dir = logs
             .open_dir_kept(&name)
-            .map_err(|e| missing(&*logs, &name, e))?;
+            .map_err(|e| missing(&*logs, &name, tp, e))?;
         let page = dir.open_kept(PAGE_FILE, Open::Write).or_else(|e| {
             // A store that this process may only read can still be read.
             if matches!(
@@ -67,7 +67,7 @@ impl Replica {
                 Err(e)
             }
         });
-        let page = page.map_err(|e| missing(&*dir, PAGE_FILE, e))?;
+        let page = page.map_err(|e| missing(&*dir, PAGE_FILE, tp, e))?;
         // An open file's id does not change, so it is read once.
         let dir_id = dir
             .own_id()
@@ -352,7 +352,7 @@ impl Replica {
     }
 }
 
-fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
+fn missing(dir: &dyn Dir, name: &str, tp: &TopicPartition, e: std::io::Error) -> Error {
     if e.kind() == std::io::ErrorKind::NotFound {
         Error::new(
             Kind::Fenced,
@@ -361,7 +361,10 @@ fn missing(dir: &dyn Dir, name: &str, e: std::io::Error) -> Error {
                 join(dir, name).display()
             ),
         )
-        .cure("look at the topic again; if it is still there, restore that directory from a backup")
+        .cure(format!(
+            "run 'mq-topics describe {}'; if the topic exists, restore the directory from a backup",
+            tp.topic
+        ))
     } else {
         Error::io("open", join(dir, name), e)
     }

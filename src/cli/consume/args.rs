@@ -17,15 +17,15 @@ use crate::error::Result;
 #[derive(Debug, clap::Parser)]
 #[command(name = "mq-consume", version, after_help = EXAMPLES, after_long_help = format!("{FIELDS_HELP}\n\n{EXAMPLES}"), max_term_width = 100)]
 pub struct Args {
-    /// Topics: names, or quoted globs such as 'logs.*', which take later topics too; behind each of them
-    /// :P means that partition alone
+    /// Topics: names, or quoted globs such as 'logs.*', which take later topics too;
+    /// NAME:P is partition P only
     #[arg(value_name = "T[:P]|GLOB", required = true)]
     topics: Vec<String>,
     /// TOPIC is a regular expression that the whole name matches
     #[arg(short = 'r', long, help_heading = "Selection")]
     regex: bool,
-    /// Wait for topics that do not exist yet; topics that exist are read meanwhile (with -g -e, after
-    /// the wait)
+    /// Wait for topics that do not exist yet; topics that exist are read meanwhile (with -g -e,
+    /// they are read once all exist)
     #[arg(long, help_heading = "Selection")]
     wait: bool,
     /// Only these partitions, such as 0,2-5

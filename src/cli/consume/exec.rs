@@ -339,7 +339,7 @@ impl Turn<'_> {
             .deliver(self.generation, self.next, self.leader_epoch);
         match self.tools.session.commit_after_write() {
             Ok(()) => Ok(None),
-            // The user was reported when this member was taken for dead.
+            // It was reported to the user when this member was taken for dead.
             Err(e) if e.kind() == Kind::Rebalanced => Ok(None),
             Err(e) if e.kind() == Kind::Fenced => Ok(Some(Handled::Fenced(self.next))),
             Err(e) => Err(e),

@@ -212,7 +212,7 @@ struct Member {
     exec: Option<Exec>,
     /// The assignments that are being read.
     generations: HashMap<TopicPartition, Generation>,
-    /// Whether the session was reported that records are on their way to the output.
+    /// Whether it was reported to the session that records are on their way to the output.
     moving: bool,
 }
 

@@ -120,7 +120,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", help_heading = "Placement")]
     timestamp: Option<String>,
 
-    /// Who must acknowledge a record: nobody, the leader, or every in-sync replica
+    /// Which replicas must acknowledge a record: none, the leader, or all in sync
     #[arg(
         long,
         value_name = "ACKS",

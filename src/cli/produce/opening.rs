@@ -255,7 +255,7 @@ impl Run<'_> {
             let like = if near.is_empty() {
                 String::new()
             } else {
-                format!(" (there is also {})", near.join(", "))
+                format!(" (there is also '{}')", near.join("', '"))
             };
             let count = count_of(partitions);
             self.env

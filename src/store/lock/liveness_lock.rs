@@ -14,14 +14,14 @@ use crate::clock::Clock;
 use crate::disk::{Dir, Disk, File, FileId, LockKind, Open, join};
 use crate::error::{Error, Result};
 use crate::store::process::Process;
+use crate::timing::PROBE_WITHIN;
 
 /// Length of the line, bytes.
 const LINE_LEN: usize = 256;
 const COUNTER_LEN: usize = 20;
 const MARK_AT: usize = LINE_LEN - 2;
 const FULL: u8 = b'F';
-/// How long a starting daemon retries: another process's short probe may keep it from the lock.
-const PROBED: Duration = Duration::from_secs(1);
+/// The pause between two attempts of a starting daemon.
 const RETRY: Duration = Duration::from_millis(5);
 
 /// The holder of a liveness lock, by its line and by the system's lock list.
@@ -72,7 +72,7 @@ impl LivenessLock {
             if let Some(lock) = LivenessLock::try_take(dir, name)? {
                 return Ok(Some(lock));
             }
-            if clock.monotonic().saturating_sub(started) >= PROBED {
+            if clock.monotonic().saturating_sub(started) >= PROBE_WITHIN {
                 return Ok(None);
             }
             clock.sleep(RETRY);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Kind, Result, near_names};
+use crate::error::{Error, Kind, Result, did_you_mean, near_names};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::types::{Compression, TimestampType, TopicName};
 
@@ -384,14 +384,12 @@ fn find(name: &str) -> Result<&'static Known> {
         )));
     }
     let near = near_names(name, TopicConfigs::names());
-    let cure = if near.is_empty() {
+    let cure = did_you_mean(&near).unwrap_or_else(|| {
         format!(
             "known here: {}",
             TopicConfigs::names().collect::<Vec<_>>().join(", ")
         )
-    } else {
-        format!("did you mean {}?", near.join(" or "))
-    };
+    });
     Err(Error::new(
         Kind::InvalidConfig,
         format!("'{}' is not a config of a topic", name.escape_debug()),

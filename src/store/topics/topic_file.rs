@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::known_topic::KnownTopic;
 use super::topic_meta::TopicMeta;
 use crate::disk::{EntryKind, join};
-use crate::error::{Error, Kind, Result, near_names};
+use crate::error::{Error, Kind, Result, did_you_mean, near_names};
 use crate::store::dir::StoreDir;
 use crate::store::file_cache::CachedFile;
 use crate::store::lock::FencedGuard;
@@ -98,11 +98,8 @@ pub fn list(store: &StoreDir) -> Result<Vec<TopicName>> {
 pub fn unknown(store: &StoreDir, name: &TopicName) -> Error {
     let known = list(store).unwrap_or_default();
     let near = near_names(name.as_str(), known.iter().map(TopicName::as_str));
-    let cure = if near.is_empty() {
-        "'mq-topics list' shows the topics".to_owned()
-    } else {
-        format!("did you mean {}?", near.join(" or "))
-    };
+    let cure =
+        did_you_mean(&near).unwrap_or_else(|| "'mq-topics list' shows the topics".to_owned());
     Error::new(
         Kind::UnknownTopic,
         format!(

@@ -86,8 +86,11 @@ fn a_missing_topic_can_be_waited_for() {
     let shell = Shell::new();
     shell.produce(&["orders"], b"x\n");
     for (args, near) in [
-        (&["-e", "ordres"][..], "did you mean orders? --wait waits"),
-        (&["-g", "g", "ordres"], "did you mean orders? --wait waits"),
+        (&["-e", "ordres"][..], "did you mean 'orders'? --wait waits"),
+        (
+            &["-g", "g", "ordres"],
+            "did you mean 'orders'? --wait waits",
+        ),
         (&["zebra"], "shows the topics; --wait waits"),
         (&["o*", "zebra"], "shows the topics; --wait waits"),
     ] {

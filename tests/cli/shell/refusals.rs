@@ -62,7 +62,7 @@ fn mistakes_are_met_with_what_to_do() {
             "mq-consume",
             &["-e", "ord*", "order"],
             1,
-            "did you mean orders?",
+            "did you mean 'orders'?",
         ),
         (
             "mq-produce",
@@ -82,7 +82,7 @@ fn mistakes_are_met_with_what_to_do() {
             1,
             "Is a directory\n            name a file\n",
         ),
-        ("mq-topics", &["list", "orde"], 1, "did you mean orders?"),
+        ("mq-topics", &["list", "orde"], 1, "did you mean 'orders'?"),
         (
             "mq-topics",
             &["dump", "--file", "x.log"],

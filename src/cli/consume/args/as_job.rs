@@ -19,14 +19,8 @@ use crate::cli::topic_selection::TopicSelection as Named;
 use crate::client::unresolved_offset::ReadRanges;
 use crate::client::{CommitWhen, ReadFrom, stores};
 use crate::error::Result;
+use crate::timing::{COMMIT_INTERVAL, SESSION_TIMEOUT, SESSION_TIMEOUT_MIN};
 use crate::types::TopicName;
-
-/// The default of `--commit-interval`.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// The default of `--session-timeout`, as in Kafka.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
-/// With a shorter timeout, a member on a busy machine would be taken for dead.
-const SESSION_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 
 impl Args {
     /// Makes the job, and checks everything that can be checked without the store.

@@ -190,7 +190,7 @@ fn what_is_refused_says_what_is_allowed() {
         ("create a -p -1", "use 1 to 10000"),
         ("create a -p 10001", "use 1 to 10000"),
         ("create a -c segment.bytes", "KEY=VALUE"),
-        ("create a -c segment.byts=5", "did you mean segment.bytes"),
+        ("create a -c segment.byts=5", "did you mean 'segment.bytes'"),
         ("create a -c segment.bytes=5", "1024"),
         (
             "create a -c segment.ms=5 -c segment.ms=6",

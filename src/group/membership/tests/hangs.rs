@@ -21,7 +21,7 @@ fn watch(
 ) -> Vec<Uuid> {
     let mut found = member.suspects().expect("look");
     for _ in 0..times {
-        clock.turn(SESSION / GAP_OF_SESSION);
+        clock.turn(SESSION / SESSION_WATCH_BREAK);
         if let Some(heartbeat) = heartbeat {
             heartbeat.heartbeat().expect("beat");
         }
