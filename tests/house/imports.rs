@@ -257,7 +257,7 @@ pub fn without_strings(code: &str) -> String {
 }
 
 /// Whether a quote begins a character, and not a lifetime.
-fn is_char_literal(at_quote: &str) -> bool {
+pub fn is_char_literal(at_quote: &str) -> bool {
     let mut chars = at_quote[1..].chars();
     match chars.next() {
         Some('\\') => true,

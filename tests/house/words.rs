@@ -81,12 +81,96 @@ fn words(line: &str) -> impl Iterator<Item = String> {
         .map(str::to_lowercase)
 }
 
-/// What a line of a file says in prose: a comment or a text in a source, all of a page.
-fn prose<'a>(path: &Path, line: &'a str) -> Option<&'a str> {
-    if path.extension().is_some_and(|end| end == "rs") {
-        return line.split_once("//").map(|(_, comment)| comment);
+/// Words in a row that are refused in prose, and why.
+const PHRASES: [(&str, &str); 4] = [
+    ("is told", "write \"is notified\", or name who reports what"),
+    (
+        "are told",
+        "write \"are notified\", or name who reports what",
+    ),
+    (
+        "was told",
+        "write \"was notified\", or name who reports what",
+    ),
+    ("may well", "write \"may\""),
+];
+
+/// What each line of a file says in prose, with the line's number: a source's comments and texts, all of
+/// a page.
+fn prose(path: &Path, text: &str) -> Vec<(usize, String)> {
+    if path.extension().is_none_or(|end| end != "rs") {
+        let lines = text.lines().enumerate();
+        return lines.map(|(at, line)| (at + 1, line.to_owned())).collect();
     }
-    Some(line)
+    let mut said: Vec<String> = vec![String::new(); text.lines().count() + 1];
+    let mut at = 0;
+    let mut left = text;
+    let mut before = ' ';
+    while let Some(c) = left.chars().next() {
+        // A comment, a raw text, a text: what it has inside, and its length.
+        let (inside, len) = if left.starts_with("//") {
+            let end = left.find('\n').unwrap_or(left.len());
+            (&left[2..end], end)
+        } else if let Some(hashes) = raw_text(left).filter(|_| !is_of_a_word(before)) {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let body = &left[hashes + 2..];
+            let inside = body.find(&end).map_or(body, |at| &body[..at]);
+            (
+                inside,
+                hashes + 2 + (inside.len() + end.len()).min(body.len()),
+            )
+        } else if c == '"' {
+            let body = &left[1..];
+            let inside = &body[..end_of_text(body)];
+            (inside, (inside.len() + 2).min(left.len()))
+        } else if c == '\'' && super::imports::is_char_literal(left) {
+            let escaped = usize::from(left[1..].starts_with('\\'));
+            let first = left[1 + escaped..].chars().next().map_or(0, char::len_utf8);
+            let rest = 1 + escaped + first;
+            let len = left[rest..]
+                .find('\'')
+                .map_or(left.len(), |at| rest + at + 1);
+            ("", len)
+        } else {
+            ("", c.len_utf8())
+        };
+        for (below, line) in inside.split('\n').enumerate() {
+            said[at + below].push_str(&line.replace("\\n", " "));
+            said[at + below].push(' ');
+        }
+        at += left[..len].matches('\n').count();
+        before = c;
+        left = &left[len..];
+    }
+    let lines = said.into_iter().enumerate();
+    lines
+        .map(|(at, line)| (at + 1, line))
+        .filter(|(_, line)| !line.trim().is_empty())
+        .collect()
+}
+
+/// The hashes of a raw text that begins here.
+fn raw_text(left: &str) -> Option<usize> {
+    let rest = left.strip_prefix('r')?;
+    let hashes = rest.len() - rest.trim_start_matches('#').len();
+    rest[hashes..].starts_with('"').then_some(hashes)
+}
+
+fn is_of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Where a text ends, without the quote that ends it.
+fn end_of_text(body: &str) -> usize {
+    let mut chars = body.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => drop(chars.next()),
+            '"' => return at,
+            _ => {}
+        }
+    }
+    body.len()
 }
 
 fn pages() -> Vec<PathBuf> {
@@ -128,15 +212,18 @@ fn prose_has_no_word_that_never_reads_well() {
     let mut seen = 0;
     for path in pages() {
         let text = fs::read_to_string(&path).expect("a page");
-        for (at, line) in text.lines().enumerate() {
-            let Some(said) = prose(&path, line) else {
-                continue;
-            };
+        let place = path.strip_prefix(root()).unwrap_or(&path).display();
+        for (at, said) in prose(&path, &text) {
             seen += 1;
-            for word in words(said) {
-                if let Some((_, instead)) = PROSE.iter().find(|(refused, _)| *refused == word) {
-                    let place = path.strip_prefix(root()).unwrap_or(&path).display();
-                    wrong.push(format!("{place}:{}: '{word}': {instead}", at + 1));
+            let said: Vec<String> = words(&said).collect();
+            for word in &said {
+                if let Some((_, instead)) = PROSE.iter().find(|(refused, _)| refused == word) {
+                    wrong.push(format!("{place}:{at}: '{word}': {instead}"));
+                }
+            }
+            for pair in said.windows(2).map(|pair| pair.join(" ")) {
+                if let Some((_, instead)) = PHRASES.iter().find(|(refused, _)| *refused == pair) {
+                    wrong.push(format!("{place}:{at}: '{pair}': {instead}"));
                 }
             }
         }
@@ -208,6 +295,23 @@ fn the_search_sees_words_and_names() {
     assert_eq!(identifiers("let a_b = c(\"judge\");"), ["let", "a_b", "c"]);
     let found: Vec<String> = words("Whoever, he's").collect();
     assert_eq!(found, ["whoever", "he", "s"]);
-    assert_eq!(prose(Path::new("x.rs"), "let x = 1; // he"), Some(" he"));
-    assert_eq!(prose(Path::new("x.rs"), "let he = 1;"), None);
+    let said = |text: &str| {
+        let lines = prose(Path::new("x.rs"), text);
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|(at, line)| (*at, words(line).collect::<Vec<_>>().join(" ")))
+            .collect();
+        lines
+    };
+    let one = |at: usize, text: &str| vec![(at, text.to_owned())];
+    assert_eq!(said("let x = 1; // he"), one(1, "he"));
+    assert_eq!(said("let he = 1;"), []);
+    assert_eq!(
+        said("f();\nlet x = f(\"he \\\" is\", him); g();"),
+        one(2, "he is")
+    );
+    assert_eq!(said("let x = (r#\"he \"// is\"#, him);"), one(1, "he is"));
+    assert_eq!(said("f('\"', he); g('\\'', him)"), []);
+    let lines = [(1, "he".to_owned()), (2, "him".to_owned())];
+    assert_eq!(said("let x = \"he\nhim\";"), lines);
 }

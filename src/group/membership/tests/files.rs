@@ -23,7 +23,7 @@ fn an_unreadable_group_file_is_made_anew_only_if_nobody_lives_in_it() {
     assert!(error.to_string().contains("group.json"), "{error}");
     let epoch = first.state().group_epoch;
     drop(first);
-    let second = place.join("g").expect("made anew");
+    let second = place.join("g").expect("made again");
     assert!(
         second.state().group_epoch > epoch,
         "above any that was given out"

@@ -25,7 +25,7 @@ fn commits_are_found_by_the_successor_of_a_member_that_left_or_died() {
     assert_eq!(
         second.committed(&tp(0), Uuid([9; 16])),
         None,
-        "a topic made anew"
+        "a topic made again"
     );
     second.commit(vec![place.entry(2, 1)]).expect("commit");
     let epoch = second.state().group_epoch;
