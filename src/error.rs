@@ -11,6 +11,24 @@ use std::{fmt, io};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kind of an error, on which callers act. If Kafka has a name for it, the message contains it.
+///
+/// ```
+/// use mq::{Kind, NewTopic, Store};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = Store::open(scratch.path().join("store"))?;
+/// let orders = match store.producer("orders").open() {
+///     Err(error) if error.kind() == Kind::UnknownTopic => {
+///         store.admin().ensure_topic(NewTopic::new("orders"))?;
+///         store.producer("orders").open()?
+///     }
+///     other => other?,
+/// };
+/// # assert_eq!(orders.close()?, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Kind {
@@ -108,6 +126,21 @@ impl Kind {
 }
 
 /// An error: its kind, its message (what and where), and the cure if one is known.
+///
+/// ```
+/// use mq::{Kind, NewTopic, Store};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("orders"))?;
+/// let error = store.producer("order").open().expect_err("there is none");
+/// assert_eq!((error.kind(), error.topic()), (Kind::UnknownTopic, Some("order")));
+/// assert_eq!(error.cure_text(), Some("did you mean 'orders'?"));
+/// assert!(!error.is_retriable());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 

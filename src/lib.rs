@@ -34,12 +34,17 @@
 //! library turns it off: `mq = { version = "0.1", default-features = false }`.
 #![forbid(unsafe_code)]
 
+/// What `README.md` shows of the library compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use api::{
     Acks, Admin, Batch, BatchRecords, Closer, Compression, Consumer, ConsumerOptions, Error, Event,
     Failure, GroupConsumer, GroupOptions, Header, HeaderIter, Headers, Keyless, Kind, LogEdges,
     NewTopic, OffsetSpec, OnMissed, PartitionInfo, Positions, Producer, ProducerOptions, ReadFrom,
-    Receipt, Record, RecordId, RecordRef, Result, Sent, Store, StoreOptions, TopicInfo, TopicName,
-    TopicPartition, Unacknowledged,
+    Receipt, Record, RecordId, RecordRef, Result, Sent, Store, StoreOptions, TimestampType,
+    TopicInfo, TopicName, TopicPartition, Unacknowledged,
 };
 
 #[doc(hidden)]

@@ -93,6 +93,16 @@ impl AsRef<str> for TopicName {
 }
 
 /// A partition of a topic, written `TOPIC:N`.
+///
+/// ```
+/// use mq::{TopicName, TopicPartition};
+///
+/// # fn main() -> mq::Result<()> {
+/// let third = TopicPartition::new(TopicName::new("orders")?, 2);
+/// assert_eq!(third.to_string(), "orders:2");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
     /// The topic.
@@ -224,6 +234,21 @@ impl<'de> serde::Deserialize<'de> for Uuid {
 }
 
 /// Which time a batch's timestamps are (attributes bit 3).
+///
+/// ```
+/// use mq::{NewTopic, Store, TimestampType};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("orders"))?;
+/// store.producer("orders").open()?.send("paid")?.wait()?;
+/// for batch in store.consumer(["orders"]).to_end().open()?.batches() {
+///     assert_eq!(batch?.timestamp_type(), TimestampType::CreateTime);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TimestampType {
     /// Set by the producer.

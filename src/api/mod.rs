@@ -50,7 +50,7 @@ mod stepping;
 pub use crate::client::ReadFrom;
 pub use crate::partition::LogEdges;
 pub use crate::record::{HeaderIter, Headers};
-pub use crate::types::{TopicName, TopicPartition};
+pub use crate::types::{TimestampType, TopicName, TopicPartition};
 pub use batch::{Batch, BatchRecords};
 pub use closer::Closer;
 pub use consumer::Consumer;

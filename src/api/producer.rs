@@ -1,5 +1,6 @@
 //! The producer, shared by threads.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::failure::Failure;
@@ -20,7 +21,9 @@ const CHUNK: usize = 64;
 /// - While one batch is made durable, the records of all threads gather in the next: threads that each
 ///   wait for their records share the cost.
 /// - When the last clone is dropped, the producer waits until everything is acknowledged, up to the
-///   store's timeout. Close it to get the error if it failed.
+///   store's timeout. Close it to get the error if it failed. If the function of
+///   [`ProducerOptions::on_delivery`](super::ProducerOptions::on_delivery) drops the last clone, it does
+///   not wait; what was sent is delivered if the process lives on.
 ///
 /// After its first failure a producer stores nothing more. Open another one to continue.
 ///
@@ -43,11 +46,20 @@ const CHUNK: usize = 64;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Producer {
     topic: Arc<str>,
     engine: Arc<SharedProducer>,
     store: Arc<StoreDir>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("topic", &self.topic)
+            .field("acknowledged", &self.acknowledged())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Producer {

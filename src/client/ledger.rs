@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -101,6 +102,20 @@ pub(super) struct Ledger {
     listener: Option<Mutex<Box<dyn Listener>>>,
 }
 
+thread_local! {
+    /// The ledger whose listener runs on this thread, by its address.
+    static LISTENER_OF: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// While it lives, the listener of a ledger runs on this thread. It holds what ran before.
+struct ListenerRuns(Option<usize>);
+
+impl Drop for ListenerRuns {
+    fn drop(&mut self) {
+        LISTENER_OF.set(self.0);
+    }
+}
+
 /// Is notified of each outcome by the delivery's threads, and must not block them.
 pub trait Listener: Send + fmt::Debug {
     /// These records are acknowledged. Those of a partition come in order, without a gap.
@@ -182,10 +197,20 @@ impl Ledger {
                 return;
             };
             let receipts = std::mem::take(&mut self.lock().receipts);
+            let _runs = self.listener_runs();
             for receipt in receipts {
                 listener.acknowledged(receipt);
             }
         }
+    }
+
+    fn listener_runs(&self) -> ListenerRuns {
+        ListenerRuns(LISTENER_OF.replace(Some(std::ptr::from_ref(self).addr())))
+    }
+
+    /// Whether the caller is called by the listener.
+    pub fn is_in_listener(&self) -> bool {
+        LISTENER_OF.get() == Some(std::ptr::from_ref(self).addr())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -441,6 +466,7 @@ impl Ledger {
             completion.fail(&failure);
         }
         if let Some(Ok(mut listener)) = self.listener.as_ref().map(Mutex::lock) {
+            let _runs = self.listener_runs();
             listener.failed(&failure);
         }
     }

@@ -14,6 +14,21 @@ use crate::store::{Liveness, StoreDir, TopicHandle};
 use crate::types::{BrokerId, PartitionId, TopicPartition};
 
 /// Which replica is read.
+///
+/// ```
+/// use mq::{NewTopic, ReadFrom, Store};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("orders"))?;
+/// store.producer("orders").open()?.send("paid")?.wait()?;
+/// let near = ReadFrom::Rack("rack-7".to_owned());
+/// let records = store.consumer(["orders"]).read_from(near).to_end().open()?;
+/// assert_eq!(records.count(), 1, "no replica is on that rack: the leader's is read");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ReadFrom {
     /// The leader's.

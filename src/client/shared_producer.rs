@@ -41,7 +41,8 @@ const STREAM_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Sends records to one topic, for any number of threads.
 ///
-/// Dropping it does as [`SharedProducer::close`]; an error is lost then.
+/// Dropping it does as [`SharedProducer::close`]; an error is lost then. If its listener drops it, on one
+/// of its own threads, that thread does not wait: it delivers what was sent, and ends.
 #[derive(Debug)]
 pub struct SharedProducer {
     core: Arc<Core>,
@@ -236,8 +237,7 @@ impl SharedProducer {
     /// What the producer failed with; [`Kind::Unknown`] if it takes longer than the timeout: what is
     /// not acknowledged by then may still be stored.
     pub fn close(&self) -> Result<u64> {
-        self.core.lock().closed = true;
-        self.core.appender.wake();
+        self.take_no_more();
         let delivery = &self.delivery;
         let mut delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.core.ledger.wait_for_end(self.timeout) {
@@ -251,8 +251,20 @@ impl SharedProducer {
     }
 }
 
+impl SharedProducer {
+    fn take_no_more(&self) {
+        self.core.lock().closed = true;
+        self.core.appender.wake();
+    }
+}
+
 impl Drop for SharedProducer {
     fn drop(&mut self) {
+        if self.core.ledger.is_in_listener() {
+            // A wait would be for the thread that runs this.
+            self.take_no_more();
+            return;
+        }
         // `drop` cannot return an error.
         let _ = self.close();
     }

@@ -3,9 +3,9 @@
 //! A store is created in place, `store.json` last. If several processes create it at once, one wins
 //! and all use its store; what a dead creator left is completed by the next process that opens it.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{fmt, io};
 
 use super::brokers::{BrokerFile, LogDir, Unanswered};
 use super::create::Found;
@@ -22,7 +22,6 @@ use crate::log::Cut;
 use crate::types::{BrokerId, TopicPartition, Uuid};
 
 /// A store's directory, held open. Files below it are opened on demand.
-#[derive(Debug)]
 pub struct StoreDir {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
@@ -63,6 +62,15 @@ pub(crate) const BROKERS_KEPT: usize = 64;
 
 /// Maximum number of cuts that are kept until the caller takes them.
 const CUTS_MAX: usize = 10_000;
+
+impl fmt::Debug for StoreDir {
+    /// The path alone: a store is in most structs, and what it keeps open is long.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreDir")
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
 
 impl StoreDir {
     /// Opens the store at `path`. If its creator left it unfinished, it is completed.

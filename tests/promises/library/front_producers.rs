@@ -502,6 +502,58 @@ fn a_listener_that_panics_ends_the_producer_and_hangs_nobody() {
 }
 
 #[test]
+fn a_listener_that_drops_the_last_clone_does_not_wait_for_itself() {
+    let place = Place::with(1);
+    let last = Arc::new(Mutex::new(None::<Producer>));
+    let slot = Arc::clone(&last);
+    let took = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&took);
+    let note = move |outcome: Result<Receipt>| {
+        outcome.expect("stored");
+        let begun = Instant::now();
+        if slot.lock().expect("no panic").take().is_some() {
+            *noted.lock().expect("no panic") = Some(begun.elapsed());
+        }
+    };
+    let producer = place.store.producer("t").on_delivery(note).open();
+    let producer = producer.expect("opened");
+    // The listener waits for this lock until the last clone is in its place.
+    let mut held = last.lock().expect("no panic");
+    let sent: Vec<Sent> = (0..100)
+        .map(|_| producer.send("x").expect("sent"))
+        .collect();
+    *held = Some(producer);
+    drop(held);
+    for one in &sent {
+        let outcome = one.wait_timeout(SOON).expect("known");
+        outcome.expect("stored");
+    }
+    wait_until("the clone is dropped", || {
+        took.lock().expect("no panic").is_some()
+    });
+    let took = took.lock().expect("no panic").expect("dropped");
+    assert!(took < Duration::from_secs(2), "it waited for {took:?}");
+    assert_eq!(place.stored(), 100);
+}
+
+#[test]
+fn debug_texts_are_short() {
+    let place = Place::with(1);
+    let producer = place.producer();
+    let sent = producer.send("x").expect("sent");
+    sent.wait().expect("stored");
+    for text in [
+        format!("{:?}", place.store),
+        format!("{:?}", place.store.admin()),
+        format!("{:?}", place.store.consumer(["t"])),
+        format!("{:?}", place.store.group("g")),
+        format!("{producer:?}"),
+    ] {
+        assert!(text.len() < 800, "{} bytes: {text}", text.len());
+    }
+}
+
+#[test]
 fn records_keep_what_they_were_sent_with() {
     let place = Place::with(1);
     let producer = place.producer();
