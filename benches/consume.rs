@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mq::client::{Consumer, NewTopic, Producer, ProducerOptions};
+use mq::client::{Consumer, Producer, ProducerOptions, TopicRequest};
 use mq::record::Decompressor;
 use mq::types::{TopicName, TopicPartition};
 use mq::{Event, Store};
@@ -28,7 +28,7 @@ fn main() {
     let topic = TopicName::new("t").expect("a name");
     let admin = mq::client::Admin::new(&engine, Duration::from_secs(10));
     admin
-        .create_topic(&NewTopic::new(topic.clone(), 1))
+        .create_topic(&TopicRequest::new(topic.clone(), 1))
         .expect("created");
     let options = ProducerOptions::default();
     let mut producer = Producer::open(&engine, &topic, options).expect("opened");

@@ -236,15 +236,18 @@ impl<'de> serde::Deserialize<'de> for Uuid {
 /// Which time a batch's timestamps are (attributes bit 3).
 ///
 /// ```
-/// use mq::{NewTopic, Store, TimestampType};
+/// use std::time::Duration;
+///
+/// use mq::{Event, NewTopic, Store, TimestampType};
 ///
 /// # fn main() -> mq::Result<()> {
 /// # let scratch = tempfile::tempdir().expect("a directory");
 /// # let store = Store::open(scratch.path().join("store"))?;
 /// store.admin().ensure_topic(NewTopic::new("orders"))?;
 /// store.producer("orders").open()?.send("paid")?.wait()?;
-/// for batch in store.consumer(["orders"]).to_end().open()?.batches() {
-///     assert_eq!(batch?.timestamp_type(), TimestampType::CreateTime);
+/// let mut orders = store.consumer(["orders"]).to_end().open()?;
+/// if let Event::Records(batch) = orders.poll(Duration::from_secs(1))? {
+///     assert_eq!(batch.timestamp_type(), TimestampType::CreateTime);
 /// }
 /// # Ok(())
 /// # }

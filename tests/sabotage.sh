@@ -524,8 +524,8 @@ sabotage "after a reboot nobody recovers the followers" src/partition/first_use.
   divergence after_a_reboot
 
 sabotage "the dead leave before anyone looked at the leader" src/cluster/controller/step.rs \
-  'if p.reign.view == View::Stands && !p.is_reported() {' \
-  'if p.reign.view != View::Leaderless && !p.is_reported() {' \
+  'if p.reign.view == LeaderView::Stands && !p.is_reported() {' \
+  'if p.reign.view != LeaderView::Leaderless && !p.is_reported() {' \
   lib controller::tests
 
 sabotage "what was known of a leader outlives its epoch" src/cluster/controller/partition.rs \
@@ -534,7 +534,7 @@ sabotage "what was known of a leader outlives its epoch" src/cluster/controller/
   lib controller::tests
 
 sabotage "a leader found useless still stands" src/cluster/controller/causes.rs \
-  'if p.reign.view == View::Stands {' 'if p.reign.view == View::Stands && p.meta.leader < 0 {' \
+  'if p.reign.view == LeaderView::Stands {' 'if p.reign.view == LeaderView::Stands && p.meta.leader < 0 {' \
   lib controller::tests
 
 sabotage "leadership moves to a full disk" src/cluster/controller/causes.rs \

@@ -159,8 +159,8 @@ impl Admin {
     }
 }
 
-fn engine_topic(topic: NewTopic) -> Result<client::NewTopic> {
-    Ok(client::NewTopic {
+fn engine_topic(topic: NewTopic) -> Result<client::TopicRequest> {
+    Ok(client::TopicRequest {
         name: TopicName::new(topic.name)?,
         replicas: NewReplicas::Placed {
             partitions: topic.partitions,

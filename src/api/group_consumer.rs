@@ -23,7 +23,7 @@ use super::consumer_options::OnMissed;
 use super::event::Event;
 use super::fetch_buffer::FetchBuffer;
 use super::group_options::GroupOptions;
-use super::progress::{Progress, Work};
+use super::progress::{HandedOut, Progress};
 use super::record::{Origin, Record, RecordId};
 use super::stepping::{Step, Stepping};
 use super::{Positions, Store};
@@ -83,7 +83,7 @@ pub struct GroupConsumer {
     /// The assignment that the session knows to be worked on.
     works_on: Option<Generation>,
     /// Reported before anything else.
-    pending: VecDeque<Notice>,
+    pending: VecDeque<SessionNotice>,
     /// Assignments whose [`Event::Revoked`] was reported: the next step tells the session that they
     /// are stopped.
     stopping: Vec<(TopicPartition, Generation)>,
@@ -101,7 +101,7 @@ struct Assigned {
     /// All records before it are done.
     done: Offset,
     /// With [`GroupOptions::manual`]: the records that are handed out.
-    work: Work,
+    work: HandedOut,
     is_broken: bool,
 }
 
@@ -114,7 +114,7 @@ struct InHand {
 
 /// A notice for the program.
 #[derive(Debug)]
-enum Notice {
+enum SessionNotice {
     Event(Event<'static>),
     Revoked(Vec<(TopicPartition, Generation)>),
     Error(Error),
@@ -298,7 +298,7 @@ impl GroupConsumer {
 
     fn note_in_hand(&mut self, origin: Arc<Origin>, next: Offset, leader_epoch: LeaderEpoch) {
         if !std::mem::replace(&mut self.is_moving, true) {
-            self.session.moves();
+            self.session.hands_out();
         }
         self.in_hand = (!self.is_manual).then_some(InHand {
             origin,
@@ -402,7 +402,7 @@ impl GroupConsumer {
             self.pass(&origin, to);
         }
         let partition = tp.clone();
-        self.pending.push_back(Notice::Event(Event::Missed {
+        self.pending.push_back(SessionNotice::Event(Event::Missed {
             partition,
             from,
             to,
@@ -451,9 +451,9 @@ impl Stepping for GroupConsumer {
                 self.follow_orders();
             }
             match self.pending.pop_front() {
-                Some(Notice::Event(event)) => return Ok(Step::Event(event)),
-                Some(Notice::Error(e)) => return Err(e),
-                Some(Notice::Revoked(partitions)) => {
+                Some(SessionNotice::Event(event)) => return Ok(Step::Event(event)),
+                Some(SessionNotice::Error(e)) => return Err(e),
+                Some(SessionNotice::Revoked(partitions)) => {
                     let names = partitions.iter().map(|(tp, _)| tp.clone()).collect();
                     self.stopping.extend(partitions);
                     return Ok(Step::Event(Event::Revoked(names)));

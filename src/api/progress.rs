@@ -50,7 +50,7 @@ impl OutputProgress for Progress {
 
 /// The records of one assignment that were handed out.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct HandedOut {
     /// The records that are not done.
     open: BTreeSet<Offset>,
     /// All records before it were handed out.
@@ -60,10 +60,10 @@ pub(super) struct Work {
     epochs: VecDeque<(Offset, LeaderEpoch)>,
 }
 
-impl Work {
+impl HandedOut {
     /// No record was handed out yet; the first will be at `from` or later.
     pub(super) fn new(from: Offset) -> Self {
-        Work {
+        HandedOut {
             open: BTreeSet::new(),
             next: from,
             epochs: VecDeque::new(),
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn all_before_the_first_that_is_not_done_is_done() {
-        let mut work = Work::new(5);
+        let mut work = HandedOut::new(5);
         assert_eq!(work.done(), (5, -1));
         for (offset, epoch) in [(7, 1), (8, 1), (10, 2), (11, 2)] {
             work.hand_out(offset, epoch);
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_done_of_one_epoch_says_that_epoch() {
-        let mut work = Work::new(0);
+        let mut work = HandedOut::new(0);
         for (offset, epoch) in [(0, 0), (1, 1), (2, 2)] {
             work.hand_out(offset, epoch);
         }

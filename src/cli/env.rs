@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use super::Outcome;
 use super::exit::weightier;
 use super::lang::Now;
-use super::progress::Progress;
+use super::progress::ProgressDisplay;
 use super::signals::Signals;
 use super::stdout::{self, Stdout};
 use crate::client::StoreDir;
@@ -33,7 +33,7 @@ pub struct Env {
     signals: Signals,
     stdout: Stdout,
     clock: Arc<SystemClock>,
-    progress: Progress,
+    progress: ProgressDisplay,
     observed: AtomicBool,
     opened: OnceLock<Arc<StoreDir>>,
     stdout_is_terminal: bool,
@@ -78,7 +78,7 @@ impl Env {
             stdout: Stdout::new(signals.writes()),
             signals,
             clock: Arc::new(SystemClock::default()),
-            progress: Progress::off(),
+            progress: ProgressDisplay::off(),
             observed: AtomicBool::new(false),
             opened: OnceLock::new(),
             stdout_is_terminal,
@@ -391,7 +391,7 @@ impl Env {
     /// how many there are, if known.
     pub fn progress_source(&mut self, bytes: Option<u64>, data_on_terminal: bool) {
         if !self.quiet && self.stderr_is_terminal && !data_on_terminal {
-            self.progress = Progress::on(bytes);
+            self.progress = ProgressDisplay::on(bytes);
         }
     }
 
@@ -406,7 +406,7 @@ impl Env {
             return;
         }
         if !self.progress.is_on() {
-            self.progress = Progress::text();
+            self.progress = ProgressDisplay::text();
         }
         self.progress.say(&super::report::plain(text, true));
     }

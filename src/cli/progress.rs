@@ -6,14 +6,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A progress bar, or nothing.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressDisplay {
     bar: Option<ProgressBar>,
 }
 
-impl Progress {
+impl ProgressDisplay {
     /// Shows nothing.
     pub fn off() -> Self {
-        Progress { bar: None }
+        ProgressDisplay { bar: None }
     }
 
     /// A bar up to so many bytes, or a spinner.
@@ -26,14 +26,14 @@ impl Progress {
             None => ProgressBar::new_spinner().with_style(style("{spinner} {bytes} {msg}")),
         };
         bar.enable_steady_tick(Duration::from_millis(200));
-        Progress { bar: Some(bar) }
+        ProgressDisplay { bar: Some(bar) }
     }
 
     /// A spinner with a text.
     pub fn text() -> Self {
         let bar = ProgressBar::new_spinner().with_style(style("{spinner} {wide_msg}"));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Progress { bar: Some(bar) }
+        ProgressDisplay { bar: Some(bar) }
     }
 
     /// Whether anything is shown.

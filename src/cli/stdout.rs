@@ -86,7 +86,7 @@ impl Write for Stdout {
 pub fn failed(e: io::Error) -> Error {
     let is_io = e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
     let error = Error::io("write to", "standard output", e);
-    if is_io && kind() == Kind::Device {
+    if is_io && kind() == StdoutKind::Device {
         // A terminal that was closed or disconnected fails with this error; it does not concern a
         // disk.
         return error.cure("the terminal is gone: run it again in another one, or into a file");
@@ -96,7 +96,7 @@ pub fn failed(e: io::Error) -> Error {
 
 /// The type of standard output, as far as it decides when output counts as taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum StdoutKind {
     /// Closed when this process began.
     Closed,
     /// A pipe: it is known how much the reader took.
@@ -110,17 +110,17 @@ pub enum Kind {
 }
 
 /// The type of standard output.
-pub fn kind() -> Kind {
+pub fn kind() -> StdoutKind {
     let stdout = io::stdout();
     let Ok(stat) = rustix::fs::fstat(&stdout) else {
-        return Kind::Closed;
+        return StdoutKind::Closed;
     };
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Fifo => Kind::Pipe,
-        FileType::Socket => Kind::Socket,
-        FileType::RegularFile => Kind::File,
-        FileType::CharacterDevice if is_stand_in(&stdout, stat.st_rdev) => Kind::Closed,
-        _ => Kind::Device,
+        FileType::Fifo => StdoutKind::Pipe,
+        FileType::Socket => StdoutKind::Socket,
+        FileType::RegularFile => StdoutKind::File,
+        FileType::CharacterDevice if is_stand_in(&stdout, stat.st_rdev) => StdoutKind::Closed,
+        _ => StdoutKind::Device,
     }
 }
 
@@ -144,7 +144,7 @@ pub fn size() -> Option<(u16, u16)> {
 /// Bytes in the pipe that its reader has not taken; `None` if it is not a pipe. Linux answers this
 /// on the write end, even after the reader is gone.
 pub fn unread() -> Option<u64> {
-    if kind() != Kind::Pipe {
+    if kind() != StdoutKind::Pipe {
         return None;
     }
     rustix::io::ioctl_fionread(io::stdout()).ok()
@@ -153,7 +153,7 @@ pub fn unread() -> Option<u64> {
 /// Whether it is a pipe or a socket whose reader is gone. A process that writes seldom would
 /// otherwise notice this late or never.
 pub fn reader_is_gone() -> bool {
-    if !matches!(kind(), Kind::Pipe | Kind::Socket) {
+    if !matches!(kind(), StdoutKind::Pipe | StdoutKind::Socket) {
         return false;
     }
     let stdout = io::stdout();

@@ -13,7 +13,7 @@ use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName, Uuid};
 
 /// What topic to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTopic {
+pub struct TopicRequest {
     /// Its name.
     pub name: TopicName,
     /// How many partitions and replicas, or an explicit assignment.
@@ -36,10 +36,10 @@ pub enum NewReplicas {
     Assigned(Vec<Vec<BrokerId>>),
 }
 
-impl NewTopic {
+impl TopicRequest {
     /// A topic of this many partitions with one replica each.
     pub fn new(name: TopicName, partitions: PartitionId) -> Self {
-        NewTopic {
+        TopicRequest {
             name,
             replicas: NewReplicas::Placed {
                 partitions,
@@ -56,7 +56,7 @@ impl Admin {
     /// # Errors
     /// [`Kind::TopicExists`], [`Kind::InvalidConfig`], [`Kind::Usage`]; [`Kind::BrokerState`] for
     /// more replicas than live brokers, and for unknown ones.
-    pub fn create_topic(&self, new: &NewTopic) -> Result<TopicMeta> {
+    pub fn create_topic(&self, new: &TopicRequest) -> Result<TopicMeta> {
         let new = lifecycle::NewTopic {
             name: new.name.clone(),
             assignment: self.assignment(&new.replicas)?,
@@ -101,7 +101,7 @@ impl Admin {
     ///
     /// # Errors
     /// As [`Admin::create_topic`].
-    pub fn open_or_create(&self, new: &NewTopic) -> Result<(TopicHandle, bool)> {
+    pub fn open_or_create(&self, new: &TopicRequest) -> Result<(TopicHandle, bool)> {
         for _ in 0..100 {
             if topic_file::read_if_there(self.store(), &new.name)?.is_some() {
                 return Ok((TopicHandle::open(self.store(), &new.name)?, false));

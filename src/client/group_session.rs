@@ -4,7 +4,7 @@
 //! ```text
 //! caller (reads, renders, writes out)        membership thread
 //!   take_orders()            <- Assign, Limit, Revoke, Finished, Failed
-//!   stopped(), moves(), idle() ->              commits, releases, takes over, watches the others
+//!   stopped(), hands_out(), idle() ->              commits, releases, takes over, watches the others
 //!   OutputProgress           <- asked how far the output was taken
 //! ```
 //!
@@ -205,7 +205,7 @@ impl GroupSession {
 
     /// From now on records are handed out, until [`GroupSession::idle`]: each interval has
     /// something to commit.
-    pub fn moves(&self) {
+    pub fn hands_out(&self) {
         self.notify(|reported| reported.moving = Some(true));
     }
 

@@ -40,7 +40,7 @@ pub use crate::store::{StoreDir, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
 pub use completion::Completion;
 pub use consumer::{BatchInfo, Consumer, Fetched};
-pub use creation::{NewReplicas, NewTopic, check_factor_alone};
+pub use creation::{NewReplicas, TopicRequest, check_factor_alone};
 pub use followers::FollowerDescription;
 pub use group_session::options::GroupOptions;
 pub use group_session::orders::{CommitWhen, Delivered, End, Generation, Order, OutputProgress};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::controller::{
-    ControlLoop, ControllerElection, LeadershipTransfer, Me, Progress, Terms, Witness, leaders,
-    move_leaders, notify_moves, shutdown_transfers,
+    ControlLoop, ControllerElection, LeadershipTransfer, Me, Terms, TransferProgress, Witness,
+    leaders, move_leaders, notify_moves, shutdown_transfers,
 };
 use super::maintenance::{LogManager, Sweeper};
 use super::membership::{BrokerOptions, Registration};
@@ -41,16 +41,16 @@ pub struct Ready {
 }
 
 /// How the caller asks a daemon to stop.
-pub struct Stop<'a> {
+pub struct StopRequest<'a> {
     /// Whether a stop was requested.
     pub asked: &'a dyn Fn() -> bool,
     /// Readable once a stop was requested.
     pub wake: Option<BorrowedFd<'a>>,
 }
 
-impl fmt::Debug for Stop<'_> {
+impl fmt::Debug for StopRequest<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stop")
+        f.debug_struct("StopRequest")
             .field("asked", &(self.asked)())
             .finish_non_exhaustive()
     }
@@ -102,7 +102,7 @@ impl Daemon {
     /// What keeps the daemon from running. Errors of a single partition do not.
     pub fn run(
         mut self,
-        stop: &Stop<'_>,
+        stop: &StopRequest<'_>,
         ready: &mut dyn FnMut(Ready) -> Result<()>,
         notify: &mut dyn FnMut(Notice),
     ) -> Result<()> {
@@ -228,7 +228,7 @@ impl Witness for ControlledShutdown<'_> {
         }
     }
 
-    fn progress(&mut self, progress: Progress) {
+    fn progress(&mut self, progress: TransferProgress) {
         let now = self.store.clock().monotonic();
         if now.saturating_sub(self.tended) >= TRANSFERS_TENDED {
             self.tended = now;

@@ -15,10 +15,10 @@ pub mod placement;
 mod replication;
 
 pub use controller::{
-    ControllerFile, LeadershipTransfer, Progress, Terms, UncleanElection, elect_unclean,
+    ControllerFile, LeadershipTransfer, Terms, TransferProgress, UncleanElection, elect_unclean,
     move_leaders, move_to_preferred, plan_unclean, shutdown_progress,
 };
-pub use daemon::{Daemon, Ready, Stop};
+pub use daemon::{Daemon, Ready, StopRequest};
 pub use health::{Health, health};
 pub use locks::held_locks;
 pub use membership::{

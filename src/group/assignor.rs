@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::{PartitionId, TopicName, TopicPartition, Uuid};
 pub use subscriber::Subscriber;
-use subscriber::{Topic, numbers_of};
+use subscriber::{SubscribedTopic, numbers_of};
 
 /// How partitions are assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub fn assign(
     assignment
 }
 
-impl Topic<'_> {
+impl SubscribedTopic<'_> {
     fn partition(&self, n: usize) -> TopicPartition {
         TopicPartition::new(self.name.clone(), n as PartitionId)
     }
@@ -104,11 +104,11 @@ impl Topic<'_> {
 fn subscribed<'a>(
     members: &[&Subscriber],
     topics: &'a BTreeMap<TopicName, PartitionId>,
-) -> Vec<Topic<'a>> {
-    let mut found: Vec<Topic<'a>> = topics
+) -> Vec<SubscribedTopic<'a>> {
+    let mut found: Vec<SubscribedTopic<'a>> = topics
         .iter()
         .filter(|(_, partitions)| **partitions > 0)
-        .map(|(name, partitions)| Topic {
+        .map(|(name, partitions)| SubscribedTopic {
             name,
             partitions: *partitions as usize,
             subscribers: Vec::new(),

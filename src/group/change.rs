@@ -9,7 +9,7 @@ use super::describe::{ready_reader, topic_id_of};
 use super::group_file::GroupFile;
 use super::group_handle::{Group, GroupGuard};
 use super::live_members::refuse_members;
-use super::offsets_line::{Entry, LineKind};
+use super::offsets_line::{LineKind, OffsetsEntry};
 use super::offsets_state::OffsetsState;
 use super::{directory, lost_log, member_file};
 use crate::disk::Dir;
@@ -102,7 +102,7 @@ fn write(
     store: &Arc<StoreDir>,
     group: &str,
     plan: &[CommitEntry],
-    entries: Vec<Entry>,
+    entries: Vec<OffsetsEntry>,
     timeout: Duration,
     notes: &mut Vec<String>,
 ) -> Result<Vec<OffsetChange>> {
@@ -222,7 +222,7 @@ pub fn delete_offsets(
     Ok(done)
 }
 
-fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Entry>> {
+fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<OffsetsEntry>> {
     let mut by_topic: HashMap<&TopicName, Vec<usize>> = HashMap::new();
     for (at, scope) in scopes.iter().enumerate() {
         by_topic.entry(&scope.topic).or_default().push(at);
@@ -241,7 +241,7 @@ fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Ent
             }
         }
         if wanted {
-            entries.push(Entry {
+            entries.push(OffsetsEntry {
                 offset: -1,
                 leader_epoch: -1,
                 ..entry
@@ -259,8 +259,8 @@ fn doomed(group: &str, state: &OffsetsState, scopes: &[Scope]) -> Result<Vec<Ent
 }
 
 /// What entries change.
-pub(super) fn differences(before: &OffsetsState, entries: &[Entry]) -> Vec<OffsetChange> {
-    let one = |entry: &Entry| OffsetChange {
+pub(super) fn differences(before: &OffsetsState, entries: &[OffsetsEntry]) -> Vec<OffsetChange> {
+    let one = |entry: &OffsetsEntry| OffsetChange {
         tp: TopicPartition::new(entry.topic.clone(), entry.partition),
         from: before.last_offset(&entry.topic, entry.partition),
         to: (entry.offset >= 0).then_some(entry.offset),
@@ -308,7 +308,7 @@ fn refuse_readers(group: &str, dir: &dyn Dir, file: &GroupFile, topic: &TopicNam
 }
 
 /// The line's entry for an offset that lies within its log.
-fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<Entry> {
+fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<OffsetsEntry> {
     let CommitEntry { tp, offset } = wanted;
     let topic_id = topic_id_of(store, tp)?;
     let page = ready_reader(store, tp)?.page()?;
@@ -321,7 +321,7 @@ fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<Entry> {
         .cure(format!("use a number from {start} to {end}")));
     }
     let (topic, partition) = (tp.topic.clone(), tp.partition);
-    Ok(Entry {
+    Ok(OffsetsEntry {
         topic,
         topic_id,
         partition,
@@ -332,7 +332,7 @@ fn check(store: &Arc<StoreDir>, wanted: &CommitEntry) -> Result<Entry> {
 
 fn changes(
     plan: &[CommitEntry],
-    entries: &[Entry],
+    entries: &[OffsetsEntry],
     before: impl Fn(&TopicPartition, Uuid) -> Option<super::offsets_state::Committed>,
 ) -> Vec<OffsetChange> {
     plan.iter()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::membership::{JoinOptions, Membership};
-use super::offsets_line::Entry;
+use super::offsets_line::OffsetsEntry;
 use super::subscription::Subscription;
 use crate::clock::{Clock, SystemClock};
 use crate::disk::OsDisk;
@@ -83,8 +83,8 @@ impl Fixture {
         Arc::new(StoreDir::open(Arc::new(OsDisk), clock, &self.path).expect("store"))
     }
 
-    pub fn entry(&self, partition: PartitionId, offset: i64) -> Entry {
-        Entry {
+    pub fn entry(&self, partition: PartitionId, offset: i64) -> OffsetsEntry {
+        OffsetsEntry {
             topic: topic(),
             topic_id: self.topic_id,
             partition,

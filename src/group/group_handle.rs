@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::group_file::{GroupFile, Member};
-use super::offsets_line::{Entry, Line, LineKind};
+use super::offsets_line::{Line, LineKind, OffsetsEntry};
 use super::offsets_log::OffsetsLog;
 use super::offsets_state::OffsetsState;
 use super::offsets_sync::{self, OffsetsSync, Synced};
@@ -307,7 +307,7 @@ impl GroupGuard<'_> {
         kind: LineKind,
         member: Option<String>,
         epoch: i32,
-        entries: Vec<Entry>,
+        entries: Vec<OffsetsEntry>,
     ) -> Result<Timestamp> {
         let time_ms = self.append(kind, member, epoch, entries)?;
         self.finish().map_err(|e| e.with_kind(Kind::Unknown))?;
@@ -323,7 +323,7 @@ impl GroupGuard<'_> {
         kind: LineKind,
         member: Option<String>,
         epoch: i32,
-        entries: Vec<Entry>,
+        entries: Vec<OffsetsEntry>,
     ) -> Result<Timestamp> {
         let time_ms = self.group.store.clock().now_ms();
         self.guard.step()?;

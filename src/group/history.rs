@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::directory;
 use super::group_file::GroupFile;
-use super::offsets_line::{Entry, Line, LineKind};
+use super::offsets_line::{Line, LineKind, OffsetsEntry};
 use super::offsets_log::OffsetsLog;
 use crate::error::{Kind, Result};
 use crate::store::StoreDir;
@@ -52,7 +52,7 @@ fn single(line: Line) -> Vec<Line> {
     if line.entries.len() < 2 {
         return vec![line];
     }
-    let one = |entry: &Entry| Line {
+    let one = |entry: &OffsetsEntry| Line {
         entries: vec![entry.clone()],
         ..line.clone()
     };

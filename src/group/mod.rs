@@ -61,7 +61,7 @@ pub use member_file::MemberHeartbeat;
 pub use membership::JoinOptions;
 pub use membership::{Membership, Suspect, owned_by};
 pub use offset_check::{OffsetCheck, beyond, check_offset};
-pub use offsets_line::{Entry, LINE_BYTES_MAX, Line, LineKind};
+pub use offsets_line::{LINE_BYTES_MAX, Line, LineKind, OffsetsEntry};
 pub use offsets_state::{Committed, OffsetsState};
 pub use state::{GroupState, MemberState, TopicState, Topics};
 pub use subscription::{Matcher, Naming, Subscription};

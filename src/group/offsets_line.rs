@@ -88,7 +88,7 @@ impl LineKind {
 
 /// The offset of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct OffsetsEntry {
     /// The topic's name.
     pub topic: TopicName,
     /// The topic's id.
@@ -115,7 +115,7 @@ pub struct Line {
     /// The epoch.
     pub epoch: i32,
     /// The offsets.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<OffsetsEntry>,
 }
 
 impl Line {
@@ -181,11 +181,11 @@ impl Line {
     }
 }
 
-fn decode_entry(fields: &[&str]) -> Option<Entry> {
+fn decode_entry(fields: &[&str]) -> Option<OffsetsEntry> {
     let [topic, topic_id, partition, offset, leader_epoch] = fields else {
         return None;
     };
-    Some(Entry {
+    Some(OffsetsEntry {
         topic: TopicName::new(*topic).ok()?,
         topic_id: topic_id.parse().ok()?,
         partition: number(partition).filter(|n| (0..PARTITIONS_MAX).contains(n))?,
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    fn entry() -> impl Strategy<Value = Entry> {
+    fn entry() -> impl Strategy<Value = OffsetsEntry> {
         (
             "[a-z0-9._][a-zA-Z0-9._-]{0,20}",
             any::<[u8; 16]>(),
@@ -232,13 +232,15 @@ mod tests {
             -1..i32::MAX,
         )
             .prop_filter("a name", |(topic, ..)| topic != "." && topic != "..")
-            .prop_map(|(topic, id, partition, offset, leader_epoch)| Entry {
-                topic: TopicName::new(topic).expect("topic"),
-                topic_id: Uuid(id),
-                partition,
-                offset,
-                leader_epoch,
-            })
+            .prop_map(
+                |(topic, id, partition, offset, leader_epoch)| OffsetsEntry {
+                    topic: TopicName::new(topic).expect("topic"),
+                    topic_id: Uuid(id),
+                    partition,
+                    offset,
+                    leader_epoch,
+                },
+            )
     }
 
     fn line() -> impl Strategy<Value = Line> {

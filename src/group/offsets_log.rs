@@ -292,13 +292,13 @@ fn sound_line(bytes: &[u8]) -> (Option<Line>, usize) {
 mod tests {
     use super::*;
     use crate::disk::{Disk, OsDisk};
-    use crate::group::offsets_line::{Entry, LineKind};
+    use crate::group::offsets_line::{LineKind, OffsetsEntry};
     use crate::types::{TopicName, Uuid};
 
     fn line(n: u64, offset: i64) -> Line {
         let topic = TopicName::new("t").expect("topic");
         let (topic_id, partition, leader_epoch) = (Uuid([1; 16]), 0, 0);
-        let entries = vec![Entry {
+        let entries = vec![OffsetsEntry {
             topic,
             topic_id,
             partition,

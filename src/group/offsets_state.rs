@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::offsets_line::{Entry, Line, LineKind};
+use super::offsets_line::{Line, LineKind, OffsetsEntry};
 use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicName, Uuid};
 
 /// A committed offset.
@@ -47,8 +47,8 @@ struct Change {
 }
 
 impl Slot {
-    fn entry(&self, (topic, partition): &(TopicName, PartitionId)) -> Entry {
-        Entry {
+    fn entry(&self, (topic, partition): &(TopicName, PartitionId)) -> OffsetsEntry {
+        OffsetsEntry {
             topic: topic.clone(),
             topic_id: self.topic_id,
             partition: *partition,
@@ -59,7 +59,7 @@ impl Slot {
 }
 
 /// Whether a partition's slot has the entry's offset. None and -1 are the same.
-fn says(slot: Option<&Slot>, entry: &Entry) -> bool {
+fn says(slot: Option<&Slot>, entry: &OffsetsEntry) -> bool {
     match slot.filter(|slot| slot.offset >= 0) {
         None => entry.offset < 0,
         Some(slot) => {
@@ -189,14 +189,14 @@ impl OffsetsState {
     }
 
     /// The offsets that differ in `to`, with their values there.
-    pub fn difference(&self, to: &OffsetsState) -> Vec<Entry> {
+    pub fn difference(&self, to: &OffsetsState) -> Vec<OffsetsEntry> {
         let (from, to) = (&self.now.slots, &to.now.slots);
         let keys: std::collections::BTreeSet<_> = from.keys().chain(to.keys()).collect();
         let mut entries = Vec::new();
         for key in keys {
             let entry = match (to.get(key), from.get(key)) {
                 (Some(slot), _) => slot.entry(key),
-                (None, Some(slot)) => Entry {
+                (None, Some(slot)) => OffsetsEntry {
                     offset: -1,
                     leader_epoch: -1,
                     ..slot.entry(key)
@@ -211,7 +211,7 @@ impl OffsetsState {
     }
 
     /// Every partition with an offset, as a line's entry.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = OffsetsEntry> {
         let slots = self.now.slots.iter();
         slots
             .filter(|(_, slot)| slot.offset >= 0)
@@ -219,7 +219,7 @@ impl OffsetsState {
     }
 
     /// Drops the offsets of these partitions.
-    pub fn forget(&mut self, entries: &[Entry]) {
+    pub fn forget(&mut self, entries: &[OffsetsEntry]) {
         for entry in entries {
             let key = (entry.topic.clone(), entry.partition);
             self.now.slots.remove(&key);
@@ -396,7 +396,7 @@ mod tests {
         TopicName::new(format!("t{n}")).expect("topic")
     }
 
-    fn line(n: u64, kind: LineKind, member: Option<&str>, entries: Vec<Entry>) -> Line {
+    fn line(n: u64, kind: LineKind, member: Option<&str>, entries: Vec<OffsetsEntry>) -> Line {
         Line {
             n,
             time_ms: 7,
@@ -407,9 +407,9 @@ mod tests {
         }
     }
 
-    fn entry(t: u8, partition: i32, offset: i64) -> Entry {
+    fn entry(t: u8, partition: i32, offset: i64) -> OffsetsEntry {
         let (topic, topic_id) = (topic(t), Uuid([t; 16]));
-        Entry {
+        OffsetsEntry {
             topic,
             topic_id,
             partition,

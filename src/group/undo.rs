@@ -12,7 +12,7 @@ use super::change::{OffsetChange, differences, hold_empty};
 use super::describe::observe_empty;
 use super::directory;
 use super::group_handle::Group;
-use super::offsets_line::{Entry, LineKind};
+use super::offsets_line::{LineKind, OffsetsEntry};
 use super::offsets_state::OffsetsState;
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
@@ -73,7 +73,7 @@ pub fn undo(
     Ok(undo)
 }
 
-fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<Entry>)> {
+fn step(group: &str, state: &OffsetsState) -> Result<(Undo, Vec<OffsetsEntry>)> {
     let (Some((kind, time_ms)), Some(undone)) = (state.last_change(), state.undone()) else {
         let group = group.escape_debug();
         return Err(Error::new(
@@ -133,7 +133,7 @@ pub fn clone_offsets(
 fn clone_plan(before: &OffsetsState, source: &OffsetsState) -> Vec<OffsetChange> {
     let mut plan = differences(before, &before.difference(source));
     let changed: HashSet<TopicPartition> = plan.iter().map(|change| change.tp.clone()).collect();
-    let all: Vec<Entry> = source.entries().collect();
+    let all: Vec<OffsetsEntry> = source.entries().collect();
     let kept = differences(before, &all).into_iter();
     plan.extend(kept.filter(|kept| !changed.contains(&kept.tp)));
     plan.sort_unstable_by(|a, b| a.tp.cmp(&b.tp));

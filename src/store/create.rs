@@ -32,7 +32,7 @@ const POLLS: usize = 3;
 
 /// What a directory without `store.json` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(crate) enum DirContent {
     /// Nothing, or what dead creators left.
     Empty,
     /// An unfinished store: there is a lock.
@@ -43,7 +43,7 @@ pub(crate) enum Found {
 
 /// Classifies a directory without `store.json`. A store that has topics or groups does not count as
 /// unfinished, since completing it would hide what it lost.
-pub(crate) fn observe(root: &dyn Dir) -> Result<Found> {
+pub(crate) fn observe(root: &dyn Dir) -> Result<DirContent> {
     for _ in 0..POLLS {
         let entries = list(root, ".")?;
         let is_nothing = |entry: &Entry| {
@@ -57,19 +57,19 @@ pub(crate) fn observe(root: &dyn Dir) -> Result<Found> {
             .map(|entry| entry.name.as_str())
             .collect();
         if rest.is_empty() {
-            return Ok(Found::Empty);
+            return Ok(DirContent::Empty);
         }
         let (locks, rest): (Vec<&str>, Vec<&str>) = rest
             .into_iter()
             .partition(|name| layout::parse_lock_dir(name).is_some());
         if !rest.iter().all(|name| SKELETON.contains(name)) || !is_skeleton(root)? {
-            return Ok(Found::Foreign);
+            return Ok(DirContent::Foreign);
         }
         if !locks.is_empty() {
-            return Ok(Found::Unfinished);
+            return Ok(DirContent::Unfinished);
         }
     }
-    Ok(Found::Foreign)
+    Ok(DirContent::Foreign)
 }
 
 const SKELETON: [&str; 4] = [
@@ -125,7 +125,7 @@ pub(crate) fn create(disk: &dyn Disk, clock: &Arc<dyn Clock>, path: &Path) -> Re
     disk.create_dir_all(path).map_err(refused)?;
     let root = disk.open_dir_through_links(path).map_err(refused)?;
     // From here on it uses the directory that is open, whatever its path names.
-    if observe(&*root)? != Found::Empty {
+    if observe(&*root)? != DirContent::Empty {
         return Ok(());
     }
     let staging = StagingDir::make(&root)?;
@@ -160,7 +160,7 @@ pub(crate) fn complete(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>) -> Result<()
         Err(e) if e.kind() == Kind::Fenced => return Ok(()),
         other => other?,
     };
-    if StoreFile::read_if_there(&**root)?.is_some() || observe(&**root)? != Found::Unfinished {
+    if StoreFile::read_if_there(&**root)?.is_some() || observe(&**root)? != DirContent::Unfinished {
         return Ok(());
     }
     match guard.rename_beyond(0) {

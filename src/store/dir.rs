@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::{fmt, io};
 
 use super::brokers::{BrokerFile, LogDir, Unanswered};
-use super::create::Found;
+use super::create::DirContent;
 use super::file_cache::{CachedFile, LruCache};
 use super::store_file::{StoreFile, no_store, not_a_store};
-use super::topics::{DeletedTopics, OpenTopics};
+use super::topics::{DeletedTopics, TopicCache};
 use super::unix_group::sharing_cure;
 use super::usability::{denied, is_denied, open_warnings, refuse_network};
 use super::{json_file, layout};
@@ -34,7 +34,7 @@ pub struct StoreDir {
     cuts: Mutex<Vec<(TopicPartition, Cut)>>,
     notes: Mutex<Vec<String>>,
     watching: SharedWatcher,
-    open_topics: OpenTopics,
+    open_topics: TopicCache,
     deleted_topics: DeletedTopics,
     registrations: LruCache<BrokerId, Arc<Registration>, BROKERS_KEPT>,
     open_logs: LruCache<BrokerId, LogDir, BROKERS_KEPT>,
@@ -102,7 +102,7 @@ impl StoreDir {
             cuts: Mutex::new(Vec::new()),
             notes: Mutex::new(Vec::new()),
             watching: SharedWatcher::default(),
-            open_topics: OpenTopics::default(),
+            open_topics: TopicCache::default(),
             deleted_topics: DeletedTopics::default(),
             registrations: LruCache::default(),
             open_logs: LruCache::default(),
@@ -293,7 +293,7 @@ impl StoreDir {
     }
 
     /// The topics that this process has open.
-    pub(crate) fn open_topics(&self) -> &OpenTopics {
+    pub(crate) fn open_topics(&self) -> &TopicCache {
         &self.open_topics
     }
 
@@ -453,9 +453,9 @@ fn find(root: &Arc<dyn Dir>, clock: &Arc<dyn Clock>, path: &Path) -> Result<Stor
             return Ok(file);
         }
         match super::create::observe(&**root)? {
-            Found::Empty => return Err(no_store(path)),
-            Found::Foreign => break,
-            Found::Unfinished => match super::create::complete(root, clock) {
+            DirContent::Empty => return Err(no_store(path)),
+            DirContent::Foreign => break,
+            DirContent::Unfinished => match super::create::complete(root, clock) {
                 // A process that may only read finds nothing to read.
                 Err(e) if e.kind() == Kind::UnusableStore => return Err(no_store(path)),
                 other => other?,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::sim_disk::SimDisk;
 use mq::clock::SystemClock;
 use mq::error::Result;
-use mq::group::{self, Entry, JoinOptions, Membership, Subscription};
+use mq::group::{self, JoinOptions, Membership, OffsetsEntry, Subscription};
 use mq::lifecycle::{NewTopic, create_topic};
 use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition, Uuid};
@@ -60,8 +60,8 @@ pub fn join(sim: &SimDisk) -> Result<Membership> {
     Membership::join(&open(sim)?, GROUP, &options)
 }
 
-pub fn entries(topic_id: Uuid, offsets: &[(i32, i64)]) -> Vec<Entry> {
-    let entry = |(partition, offset): &(i32, i64)| Entry {
+pub fn entries(topic_id: Uuid, offsets: &[(i32, i64)]) -> Vec<OffsetsEntry> {
+    let entry = |(partition, offset): &(i32, i64)| OffsetsEntry {
         topic: topic(),
         topic_id,
         partition: *partition,

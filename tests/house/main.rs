@@ -11,4 +11,5 @@ mod imports;
 mod paths;
 mod runners;
 mod sabotage;
+mod types;
 mod words;

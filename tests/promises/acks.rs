@@ -6,7 +6,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use mq::client::{
-    Admin, Consumer, NewTopic, Producer, ProducerOptions, ProducerRecord, Receipt, Sent, StoreDir,
+    Admin, Consumer, Producer, ProducerOptions, ProducerRecord, Receipt, Sent, StoreDir,
+    TopicRequest,
 };
 use mq::error::Kind;
 use mq::types::{Compression, TopicName, TopicPartition};
@@ -160,7 +161,7 @@ impl Open {
         let store = StoreDir::open_or_create(disk, clock, shell.store()).expect("a store");
         let store = Arc::new(store);
         let topic = TopicName::new("t").expect("a name");
-        let mut new = NewTopic::new(topic.clone(), 1);
+        let mut new = TopicRequest::new(topic.clone(), 1);
         new.configs = pairs(configs);
         let admin = Admin::new(&store, Duration::from_secs(10));
         admin.create_topic(&new).expect("created");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Assigned, GroupConsumer, Notice};
+use super::{Assigned, GroupConsumer, SessionNotice};
 use crate::api::event::Event;
-use crate::api::progress::Work;
+use crate::api::progress::HandedOut;
 use crate::api::record::Origin;
 use crate::client::{Generation, Order};
 use crate::partition::PartitionReader;
@@ -51,7 +51,7 @@ impl GroupConsumer {
                 }
                 Order::Missed { tp, from, to, .. } => {
                     let partition = tp;
-                    self.pending.push_back(Notice::Event(Event::Missed {
+                    self.pending.push_back(SessionNotice::Event(Event::Missed {
                         partition,
                         from,
                         to,
@@ -60,14 +60,14 @@ impl GroupConsumer {
                 Order::Follow => self.engine.find_leaders(),
                 Order::Note(_) => {}
                 Order::Warn(text) => self.store.dir().add_note(text),
-                Order::Broken(e) => self.pending.push_back(Notice::Error(e)),
+                Order::Broken(e) => self.pending.push_back(SessionNotice::Error(e)),
                 Order::Finished => self.is_over = true,
                 Order::Failed(e) => {
                     for tp in std::mem::take(&mut self.assigned).into_keys() {
                         self.stop_reading(&tp);
                         self.notify_lost(tp);
                     }
-                    self.pending.push_back(Notice::Error(e));
+                    self.pending.push_back(SessionNotice::Error(e));
                     self.is_over = true;
                 }
             }
@@ -114,17 +114,17 @@ impl GroupConsumer {
         let assigned = Assigned {
             origin: Arc::new(origin),
             done: from,
-            work: Work::new(from),
+            work: HandedOut::new(from),
             is_broken: false,
         };
         self.stop_reading(&tp);
         self.assigned.insert(tp.clone(), assigned);
         self.engine.assign_reader(reader, from, until);
         match self.pending.back_mut() {
-            Some(Notice::Event(Event::Assigned(partitions))) => partitions.push(tp.clone()),
+            Some(SessionNotice::Event(Event::Assigned(partitions))) => partitions.push(tp.clone()),
             _ => {
                 let assigned = Event::Assigned(vec![tp.clone()]);
-                self.pending.push_back(Notice::Event(assigned));
+                self.pending.push_back(SessionNotice::Event(assigned));
             }
         }
         tp
@@ -144,17 +144,19 @@ impl GroupConsumer {
 
     fn notify_revoked(&mut self, tp: TopicPartition, generation: Generation) {
         match self.pending.back_mut() {
-            Some(Notice::Revoked(partitions)) => partitions.push((tp, generation)),
+            Some(SessionNotice::Revoked(partitions)) => partitions.push((tp, generation)),
             _ => self
                 .pending
-                .push_back(Notice::Revoked(vec![(tp, generation)])),
+                .push_back(SessionNotice::Revoked(vec![(tp, generation)])),
         }
     }
 
     fn notify_lost(&mut self, tp: TopicPartition) {
         match self.pending.back_mut() {
-            Some(Notice::Event(Event::Lost(partitions))) => partitions.push(tp),
-            _ => self.pending.push_back(Notice::Event(Event::Lost(vec![tp]))),
+            Some(SessionNotice::Event(Event::Lost(partitions))) => partitions.push(tp),
+            _ => self
+                .pending
+                .push_back(SessionNotice::Event(Event::Lost(vec![tp]))),
         }
     }
 }

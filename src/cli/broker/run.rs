@@ -7,7 +7,7 @@ use super::known::known;
 use super::{drain, elect, health, init, list, reassign, stop};
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter, local_time};
 use crate::cli::{Env, Outcome, local_zone, store_presence};
-use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, Stop};
+use crate::client::brokers::{self, BrokerOptions, Daemon, Notice, StopRequest};
 use crate::disk::OsDisk;
 use crate::error::{Error, Result};
 use crate::types::BrokerId;
@@ -66,7 +66,7 @@ fn start(id: BrokerId, mut options: BrokerOptions, env: &Env) -> Result<Outcome>
         env.note(note);
     }
     let asked = || env.stopping();
-    let stop = Stop {
+    let stop = StopRequest {
         asked: &asked,
         wake: env.wake_fd(),
     };

@@ -10,7 +10,7 @@ use super::known::{known, only_one};
 use crate::cli::lang::show_duration;
 use crate::cli::{Env, Outcome};
 use crate::client::StoreDir;
-use crate::client::brokers::{self, Holder, Progress};
+use crate::client::brokers::{self, Holder, TransferProgress};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, TopicPartition};
 
@@ -39,7 +39,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     let started = env.monotonic();
     let (mut observed, mut reported) = (started, started);
     // The lowest number of leaderships left so far, and since when.
-    let mut least: Option<Progress> = None;
+    let mut least: Option<TransferProgress> = None;
     let mut since = started;
     while still_runs(&store, id, holder.incarnation)? {
         if env.stopping() {
@@ -92,7 +92,7 @@ pub(super) fn stop(id: Option<BrokerId>, timeout: Duration, env: &Env) -> Result
     Ok(Outcome::Done)
 }
 
-fn nearer(left: Progress, least: Progress) -> bool {
+fn nearer(left: TransferProgress, least: TransferProgress) -> bool {
     (left.partitions, left.records) < (least.partitions, least.records)
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Arg;
 
-use super::line::{Line, Native};
+use super::line::{CommandLine, Native};
 use super::shells::Offer;
 use crate::cli::lang::NAMED_POINTS;
 use crate::client::groups;
@@ -94,7 +94,7 @@ pub enum ValueOffers {
 }
 
 /// What is offered for a value of this argument of which `text` is typed.
-pub fn values(tool: &str, arg: &Arg, line: &Line, text: &str) -> ValueOffers {
+pub fn values(tool: &str, arg: &Arg, line: &CommandLine, text: &str) -> ValueOffers {
     match due_of(tool, arg) {
         None => ValueOffers::Words(possible(arg, text)),
         Some(Due::Native(kind)) => ValueOffers::Native(kind),
@@ -129,7 +129,7 @@ fn due_of(tool: &str, arg: &Arg) -> Option<Due> {
     due(tool, value)
 }
 
-fn offers(line: &Line, due: Due, text: &str) -> Vec<Offer> {
+fn offers(line: &CommandLine, due: Due, text: &str) -> Vec<Offer> {
     match due {
         Due::Topic => plain(line.topics(text, "")),
         Due::TopicOrFile => partitions(line, text, "", ""),
@@ -160,7 +160,12 @@ fn plain(names: Vec<String>) -> Vec<Offer> {
 }
 
 /// Topics, with `behind_topic` after each; after a colon partitions, with `behind_partition`.
-fn partitions(line: &Line, text: &str, behind_topic: &str, behind_partition: &str) -> Vec<Offer> {
+fn partitions(
+    line: &CommandLine,
+    text: &str,
+    behind_topic: &str,
+    behind_partition: &str,
+) -> Vec<Offer> {
     plain(match text.split_once(':') {
         None => line.topics(text, behind_topic),
         Some((topic, number)) => line.partitions(topic, number, behind_partition),
@@ -168,7 +173,7 @@ fn partitions(line: &Line, text: &str, behind_topic: &str, behind_partition: &st
 }
 
 /// Brokers' ids, as the first word or after one of these characters.
-fn brokers(line: &Line, text: &str, behind: &[char]) -> Vec<Offer> {
+fn brokers(line: &CommandLine, text: &str, behind: &[char]) -> Vec<Offer> {
     let begins = text.rfind(behind).map_or(0, |at| at + 1);
     let (head, typed) = text.split_at(begins);
     let ids = line.brokers().into_iter().map(|id| id.to_string());

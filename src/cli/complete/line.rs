@@ -24,18 +24,18 @@ pub enum Native {
 
 /// A command line, and the store that it refers to.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct CommandLine {
     /// The words before the one at the cursor, the command first.
     words: Vec<String>,
     store: OnceCell<Option<Listing>>,
 }
 
-impl Line {
+impl CommandLine {
     /// `words`: those before the cursor's word, the command first.
     pub fn new(words: Vec<String>) -> Self {
-        Line {
+        CommandLine {
             words,
-            ..Line::default()
+            ..CommandLine::default()
         }
     }
 
@@ -129,8 +129,8 @@ fn expanded(path: &str, variable: impl Fn(&str) -> Option<String>) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> Line {
-        Line::new(text.split(' ').map(str::to_owned).collect())
+    fn line(text: &str) -> CommandLine {
+        CommandLine::new(text.split(' ').map(str::to_owned).collect())
     }
 
     #[test]

@@ -25,7 +25,7 @@ use super::stdout::Stdout;
 use super::tool::{Tool, dashed_values};
 use super::{exit, report};
 use due::ValueOffers;
-use line::{Line, Native};
+use line::{CommandLine, Native};
 pub use shells::Shell;
 use shells::{Offer, Reply, render_bash};
 use walk::{CursorValue, CursorWord};
@@ -103,7 +103,7 @@ fn complete(tool: &str, command: Command, words: Vec<String>, current: &str) -> 
     let mut command = dashed_values(command);
     command.build();
     let cursor = CursorWord::of(&command, args, current);
-    let line = Line::new(words);
+    let line = CommandLine::new(words);
     let mut native = None;
     let mut is_due = false;
     let mut offers = Vec::new();

@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// The records that the command is to handle next.
 #[derive(Debug, Default)]
-pub struct Batch {
+pub struct CommandBatch {
     /// The offset of the first record.
     pub first: Offset,
     /// The offset of the last record.
@@ -169,7 +169,7 @@ impl Commands {
     /// [`Kind::Io`] if it cannot be run.
     pub fn run(
         &mut self,
-        batch: &Batch,
+        batch: &CommandBatch,
         tp: &TopicPartition,
         with_key: bool,
         env: &Env,
@@ -199,7 +199,12 @@ impl Commands {
         ended
     }
 
-    fn attend(&self, mut child: Child, batch: &Batch, tp: &TopicPartition) -> Result<ExitStatus> {
+    fn attend(
+        &self,
+        mut child: Child,
+        batch: &CommandBatch,
+        tp: &TopicPartition,
+    ) -> Result<ExitStatus> {
         if let Some(file) = &self.file {
             file.started(tp, child.id())?;
         }
@@ -215,7 +220,7 @@ impl Commands {
         child.wait().map_err(|e| Error::io("wait for", "sh", e))
     }
 
-    fn command(&self, batch: &Batch, tp: &TopicPartition, key: Option<&[u8]>) -> Command {
+    fn command(&self, batch: &CommandBatch, tp: &TopicPartition, key: Option<&[u8]>) -> Command {
         let mut command = Command::new("sh");
         command
             .arg("-c")
@@ -235,7 +240,7 @@ impl Commands {
     }
 
     /// Notes the long key, once in a run: where one key is too long, others probably are too.
-    fn notify_of_key(&mut self, batch: &Batch, tp: &TopicPartition, env: &Env) {
+    fn notify_of_key(&mut self, batch: &CommandBatch, tp: &TopicPartition, env: &Env) {
         if !std::mem::replace(&mut self.reported_of_key, true) {
             env.note(&format!(
                 "the key at offset {} of {tp} does not fit into the environment: the command runs \

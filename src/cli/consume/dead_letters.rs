@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::topics::TopicHandle;
-use crate::client::{Admin, NewTopic, Producer, ProducerOptions, ProducerRecord, StoreDir};
+use crate::client::{Admin, Producer, ProducerOptions, ProducerRecord, StoreDir, TopicRequest};
 use crate::error::{Error, Kind, Result};
 use crate::record::{BatchBuilder, BatchView, Decompressor, Header, Record, stamp};
 use crate::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
@@ -34,7 +34,7 @@ struct RecordOrigin {
 
 /// Where a batch came from, and why it failed.
 #[derive(Debug)]
-pub struct Origin<'a> {
+pub struct DeadLetterOrigin<'a> {
     /// The batch's partition.
     pub tp: &'a TopicPartition,
     /// The last exit status.
@@ -85,13 +85,13 @@ impl DeadLetters {
     ///
     /// # Errors
     /// Those of [`Producer::close`], with the record named.
-    pub fn send(&mut self, origin: &Origin<'_>) -> Result<()> {
+    pub fn send(&mut self, origin: &DeadLetterOrigin<'_>) -> Result<()> {
         let source = TopicHandle::open(&self.store, &origin.tp.topic)?;
         let most = source
             .configs()
             .max_message_bytes
             .saturating_add(HEADERS_ROOM);
-        let mut new = NewTopic::new(self.topic.clone(), 1);
+        let mut new = TopicRequest::new(self.topic.clone(), 1);
         new.configs.insert(
             "max.message.bytes".to_owned(),
             most.min(MESSAGE_BYTES_MAX).to_string(),
@@ -166,7 +166,7 @@ impl DeadLetters {
 
     /// The error for a record that the topic refused; `room`: the `max.message.bytes` that would be
     /// needed.
-    fn unsent(&self, e: Error, origin: &Origin<'_>, offset: Offset, room: u64) -> Error {
+    fn unsent(&self, e: Error, origin: &DeadLetterOrigin<'_>, offset: Offset, room: u64) -> Error {
         let (topic, tp) = (&self.topic, origin.tp);
         let is_too_large = e.kind() == Kind::MessageTooLarge;
         let e = e.at(format!(
@@ -195,13 +195,13 @@ struct Letter<'a> {
 /// The headers that all dead letters of a batch share.
 #[derive(Debug)]
 struct Words<'a> {
-    origin: &'a Origin<'a>,
+    origin: &'a DeadLetterOrigin<'a>,
     partition: String,
     attempts: String,
 }
 
 impl<'a> Words<'a> {
-    fn of(origin: &'a Origin<'a>) -> Self {
+    fn of(origin: &'a DeadLetterOrigin<'a>) -> Self {
         Words {
             partition: origin.tp.partition.to_string(),
             attempts: origin.attempts.to_string(),

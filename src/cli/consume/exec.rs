@@ -20,8 +20,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Batch, Commands};
-use super::dead_letters::{DeadLetters, Origin};
+use super::command::{CommandBatch, Commands};
+use super::dead_letters::{DeadLetterOrigin, DeadLetters};
 use super::job::{ExecJob, Topics};
 use super::marks::Marks;
 use super::print::{Printer, Stop};
@@ -161,7 +161,7 @@ impl Exec {
             tp: &fetched.tp,
             generation,
             tools,
-            batch: Batch::default(),
+            batch: CommandBatch::default(),
             next: fetched.from,
             until: fetched.until,
             leader_epoch: -1,
@@ -180,7 +180,7 @@ struct Turn<'a> {
     tp: &'a TopicPartition,
     generation: Generation,
     tools: Tools<'a>,
-    batch: Batch,
+    batch: CommandBatch,
     /// The offset after the last record that was taken.
     next: Offset,
     /// The offset after the last record that was fetched.
@@ -350,7 +350,7 @@ impl Turn<'_> {
 impl Exec {
     fn run(
         &mut self,
-        batch: &Batch,
+        batch: &CommandBatch,
         tp: &TopicPartition,
         generation: Generation,
         session: &GroupSession,
@@ -417,7 +417,7 @@ impl Exec {
 
     fn give_up(
         &mut self,
-        batch: &Batch,
+        batch: &CommandBatch,
         tp: &TopicPartition,
         status: ExitStatus,
         attempts: u32,
@@ -435,7 +435,7 @@ impl Exec {
                  over a record"
             )));
         };
-        let origin = Origin {
+        let origin = DeadLetterOrigin {
             tp,
             status: status_text(status),
             attempts,
@@ -445,7 +445,7 @@ impl Exec {
         Ok(Ran::Done)
     }
 
-    fn failed(&self, batch: &Batch, tp: &TopicPartition, status: ExitStatus) -> Error {
+    fn failed(&self, batch: &CommandBatch, tp: &TopicPartition, status: ExitStatus) -> Error {
         let offsets = if batch.first == batch.last {
             format!("offset {}", batch.first)
         } else {

@@ -13,7 +13,7 @@ use super::marks::Marks;
 use super::missed::below_start;
 use super::output::{Output, unread};
 use super::print::Stop;
-use super::reading::{FETCH_BYTES, Idle, Reading, Source, Took, nothing};
+use super::reading::{FETCH_BYTES, Idle, Reading, RecordSource, Took, nothing};
 use crate::cli::{Env, Outcome, stdout};
 use crate::client::files::PartitionReader;
 use crate::client::groups::Naming;
@@ -216,7 +216,7 @@ struct Member {
     moving: bool,
 }
 
-impl Source for Member {
+impl RecordSource for Member {
     fn fetch_bytes(&mut self) -> usize {
         FETCH_BYTES
     }
@@ -240,7 +240,7 @@ impl Source for Member {
             return Ok(Took::Stopped(Stop::Paused(fetched.from)));
         }
         if !std::mem::replace(&mut self.moving, true) {
-            self.session.moves();
+            self.session.hands_out();
         }
         let Some(exec) = &mut self.exec else {
             let session = &self.session;
@@ -305,7 +305,7 @@ impl Source for Member {
             return Ok(());
         };
         if !std::mem::replace(&mut self.moving, true) {
-            self.session.moves();
+            self.session.hands_out();
         }
         // As a gap: it counts as read once all before it has reached the output's reader.
         on.printer.mark(generation, next, -1, &on.output);

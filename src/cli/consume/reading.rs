@@ -1,6 +1,6 @@
 //! The main loop of `mq-consume`: fetch, print or handle, write, wait.
 //!
-//! The same loop serves plain reading and groups; a [`Source`] supplies the partitions and records
+//! The same loop serves plain reading and groups; a [`RecordSource`] supplies the partitions and records
 //! the progress. So both end, wait and fail in the same way:
 //!
 //! 1. The loop ends when the output's reader goes away, on a signal, at `-c`, and on
@@ -63,7 +63,7 @@ struct Presence {
 }
 
 /// Supplies the partitions, and takes their records.
-pub trait Source {
+pub trait RecordSource {
     /// Most bytes of the next fetch.
     fn fetch_bytes(&mut self) -> usize;
     /// Updates the set of partitions to read; `Break`: the run is complete.
@@ -213,7 +213,7 @@ impl<'e> Reading<'e> {
     ///
     /// # Errors
     /// The run ended with this error. A reader that goes away is no error.
-    pub fn run(mut self, mut source: impl Source) -> Result<Outcome> {
+    pub fn run(mut self, mut source: impl RecordSource) -> Result<Outcome> {
         let outcome = self.go(&mut source).map_err(|e| self.unless_gone(e));
         self.end(source, outcome)
     }
@@ -223,7 +223,7 @@ impl<'e> Reading<'e> {
         self.broken.contains(tp)
     }
 
-    fn go(&mut self, source: &mut impl Source) -> Result<()> {
+    fn go(&mut self, source: &mut impl RecordSource) -> Result<()> {
         loop {
             let is_counted = self.printer.is_counted() || self.job.count == Some(0);
             if self.env.stopping() || self.output.is_closed() || is_counted {
@@ -293,7 +293,7 @@ impl<'e> Reading<'e> {
         store_presence::unless_gone(e, &self.presence.store, &self.presence.path, self.env)
     }
 
-    fn failed(&mut self, source: &mut impl Source, e: Error) -> Result<()> {
+    fn failed(&mut self, source: &mut impl RecordSource, e: Error) -> Result<()> {
         if e.kind() == Kind::OffsetOutOfRange
             && let Some(tp) = self.consumer.failed_at().cloned()
             && let Some(position) = self.position(&tp)
@@ -322,7 +322,7 @@ impl<'e> Reading<'e> {
     /// Goes on at the log start, or at the end of the reading if that is before it.
     fn missed(
         &mut self,
-        source: &mut impl Source,
+        source: &mut impl RecordSource,
         tp: &TopicPartition,
         position: Offset,
         start: Offset,
@@ -355,7 +355,7 @@ impl<'e> Reading<'e> {
         report(&self.job, tp, from, to, is_failure, self.env)
     }
 
-    fn break_off(&mut self, source: &mut impl Source, tp: &TopicPartition, e: &Error) {
+    fn break_off(&mut self, source: &mut impl RecordSource, tp: &TopicPartition, e: &Error) {
         self.notify_broken(tp, e);
         source.broken(tp);
     }
@@ -371,7 +371,7 @@ impl<'e> Reading<'e> {
     }
 
     /// Handles a deleted topic: the run ends, unless the topic was selected by a pattern.
-    fn deleted(&mut self, source: &mut impl Source, e: Error) -> Result<()> {
+    fn deleted(&mut self, source: &mut impl RecordSource, e: Error) -> Result<()> {
         let gone: Vec<TopicPartition> = self
             .consumer
             .positions()
@@ -390,7 +390,7 @@ impl<'e> Reading<'e> {
     }
 
     /// All present records were taken: writes them out, then ends or waits. `true`: the run ends.
-    fn caught_up(&mut self, source: &mut impl Source) -> Result<bool> {
+    fn caught_up(&mut self, source: &mut impl RecordSource) -> Result<bool> {
         source.flush(self)?;
         // Checked before each wait: as long as no records come, no write would fail. A command may
         // print nothing at all.
@@ -425,7 +425,7 @@ impl<'e> Reading<'e> {
         Ok(false)
     }
 
-    fn end(mut self, mut source: impl Source, outcome: Result<()>) -> Result<Outcome> {
+    fn end(mut self, mut source: impl RecordSource, outcome: Result<()>) -> Result<Outcome> {
         let flushed = source.flush(&mut self);
         self.env.progress_done();
         let stopped_by_signal = self.env.stopping();

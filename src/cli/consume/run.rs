@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::assign::{Assignments, note_none_matches};
 use super::job::{ConsumeJob, Topics};
 use super::output::Output;
-use super::reading::{Idle, Reading, Source, Took, nothing};
+use super::reading::{Idle, Reading, RecordSource, Took, nothing};
 use super::tail;
 use crate::cli::lang::usage;
 use crate::cli::{Env, Outcome, stdout};
@@ -58,7 +58,7 @@ pub fn run(job: ConsumeJob, env: &mut Env) -> Result<Outcome> {
     on.env.signals().end_by_first(false);
     if on.job.to_end || on.job.ends() {
         // The reader of a pipe may print on the same terminal.
-        let into_file = stdout::kind() == stdout::Kind::File;
+        let into_file = stdout::kind() == stdout::StdoutKind::File;
         on.env.progress_source(None, !into_file);
     }
     if let Some(wanted) = on.job.tail {
@@ -74,14 +74,16 @@ fn check_reader(job: &ConsumeJob) -> Result<()> {
         return Ok(());
     };
     match stdout::kind() {
-        stdout::Kind::Closed => {
+        stdout::StdoutKind::Closed => {
             let text =
                 "standard output is closed: no reader gets the records, so nothing is committed";
             Err(Error::new(Kind::Io, text).cure(
                 "write them to a file, or to /dev/null where they are not wanted (> /dev/null)",
             ))
         }
-        stdout::Kind::Socket if job.count.is_none() && group.commit == CommitWhen::AfterWrite => {
+        stdout::StdoutKind::Socket
+            if job.count.is_none() && group.commit == CommitWhen::AfterWrite =>
+        {
             Err(usage(
                 "standard output is a socket: how much of it was read is not known, so mq-consume \
                  cannot tell what to commit",
@@ -143,7 +145,7 @@ struct Plain {
     observed: Duration,
 }
 
-impl Source for Plain {
+impl RecordSource for Plain {
     fn fetch_bytes(&mut self) -> usize {
         std::mem::replace(&mut self.fetch_bytes, FETCH_BYTES)
     }

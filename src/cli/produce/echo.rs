@@ -241,7 +241,7 @@ impl Echoes {
         }
         let gone = AtomicU64::new(0);
         // A file is always ready for writing, so its writes are not split into pages.
-        let written = if stdout::kind() == stdout::Kind::File {
+        let written = if stdout::kind() == stdout::StdoutKind::File {
             stdout::write_all(&self.out, &gone)
         } else {
             stdout::write_in_pages(&self.out, &[], &gone, &self.stop)

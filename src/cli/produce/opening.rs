@@ -9,7 +9,7 @@ use super::run::Run;
 use crate::cli::lang::{InputFormat, shown};
 use crate::client::topics::{self, TopicConfigs, TopicHandle};
 use crate::client::{
-    Admin, NewTopic, ProducerOptions, ProducerRecord, UntimedProducer, check_for_new_topic,
+    Admin, ProducerOptions, ProducerRecord, TopicRequest, UntimedProducer, check_for_new_topic,
     make_with,
 };
 use crate::error::{Error, Kind, Result};
@@ -247,7 +247,7 @@ impl Run<'_> {
             known.iter().map(crate::types::TopicName::as_str),
         );
         let admin = Admin::new(&self.store, self.job.delivery.timeout);
-        let (topic, made) = admin.open_or_create(&NewTopic::new(name.clone(), partitions))?;
+        let (topic, made) = admin.open_or_create(&TopicRequest::new(name.clone(), partitions))?;
         if made {
             if self.grows() {
                 self.made.insert(topic.meta().topic_id);

@@ -8,7 +8,7 @@ use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::{self, PartitionMeta, TopicConfigs, TopicMeta, unknown_broker};
-use crate::client::{Admin, NewReplicas, NewTopic, check_factor_alone};
+use crate::client::{Admin, NewReplicas, TopicRequest, check_factor_alone};
 use crate::error::{Error, Kind, Result};
 use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
 
@@ -84,7 +84,7 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
                 ));
             }
         }
-        let new = NewTopic {
+        let new = TopicRequest {
             name: name.clone(),
             replicas: replicas.clone(),
             configs: configs.clone(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::pace::Pace;
+use super::pace::SyncPace;
 use crate::client::ledger::{Ledger, Ticket};
 use crate::client::producer_options::Acks;
 use crate::client::replicated::{self, Replicated};
@@ -156,7 +156,7 @@ impl SyncState {
     /// does.
     pub(crate) fn take_due(
         &mut self,
-        pace: &Pace,
+        pace: &SyncPace,
         now: Duration,
     ) -> Option<(PartitionId, Waiting)> {
         let (waiting, rolls, closed) = (&self.waiting, &self.rolls, self.closed);
@@ -313,7 +313,7 @@ pub(crate) fn sync_all(shared: &Arc<DeliveryState>) {
     let queue = &shared.syncs;
     let mut committers: BTreeMap<PartitionId, Committer> = BTreeMap::new();
     let mut failed = BTreeSet::new();
-    let mut pace = Pace::new(&shared.store, &shared.topic);
+    let mut pace = SyncPace::new(&shared.store, &shared.topic);
     while let Some((partition, mut waiting)) = next_to_sync(shared, &mut pace) {
         if failed.contains(&partition) || (shared.has_failed() && waiting.appended.is_empty()) {
             continue;
@@ -388,7 +388,7 @@ pub(crate) fn sync_one(
 /// topic file.
 pub(crate) fn next_to_sync(
     shared: &DeliveryState,
-    pace: &mut Pace,
+    pace: &mut SyncPace,
 ) -> Option<(PartitionId, Waiting)> {
     let queue = &shared.syncs;
     let mut state = lock(&queue.state);

@@ -13,7 +13,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The last sync of each partition, and how long the next one may wait.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct SyncPace {
     store: Arc<StoreDir>,
     name: TopicName,
     topic: Option<TopicHandle>,
@@ -21,9 +21,9 @@ pub(crate) struct Pace {
     synced: BTreeMap<PartitionId, Duration>,
 }
 
-impl Pace {
+impl SyncPace {
     pub fn new(store: &Arc<StoreDir>, name: &TopicName) -> Self {
-        Pace {
+        SyncPace {
             topic: TopicHandle::open(store, name).ok(),
             observed: store.clock().monotonic(),
             store: Arc::clone(store),

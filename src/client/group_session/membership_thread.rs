@@ -29,7 +29,7 @@ use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 use given_up::GivenUp;
-use source::Source;
+use source::ReplicaSource;
 
 /// How often a join that is interrupted is tried.
 const JOINS: u32 = 5;
@@ -137,7 +137,7 @@ struct Holding {
     committed: Offset,
     until: Option<Offset>,
     /// The replica whose state page is watched.
-    source: Source,
+    source: ReplicaSource,
     page: Option<WatchId>,
     /// Since when the caller has been asked to give it up.
     stopping: Option<Duration>,

@@ -9,7 +9,7 @@ use crate::client::read_from::Chooser;
 use crate::client::resolve::resolve_within;
 use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Error, Kind, Result};
-use crate::group::{self, Entry, Subscription, TopicState};
+use crate::group::{self, OffsetsEntry, Subscription, TopicState};
 use crate::partition::PartitionReader;
 use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
@@ -29,7 +29,7 @@ pub struct Began {
 struct Had {
     partitions: PartitionId,
     /// Where its partitions begin, if that depends on where they ended.
-    starts: BTreeMap<PartitionId, Entry>,
+    starts: BTreeMap<PartitionId, OffsetsEntry>,
 }
 
 impl Began {
@@ -111,7 +111,7 @@ impl Began {
         tp: &TopicPartition,
         topic: TopicState,
         from: Option<UnresolvedOffset>,
-    ) -> Result<Entry> {
+    ) -> Result<OffsetsEntry> {
         if self.unreadable.contains(&tp.topic) {
             // It begins as of the time when it can be read.
             return fresh_start(&chooser.open(tp)?, topic.topic_id, from);
@@ -131,7 +131,7 @@ pub fn fresh_start(
     reader: &PartitionReader,
     topic_id: Uuid,
     from: Option<UnresolvedOffset>,
-) -> Result<Entry> {
+) -> Result<OffsetsEntry> {
     let page = reader.page()?;
     let offset = match from {
         None => page.tail.log_start,
@@ -141,7 +141,7 @@ pub fn fresh_start(
     };
     let leader_epoch = epoch_before(reader, offset)?;
     let tp = reader.replica().tp();
-    Ok(Entry {
+    Ok(OffsetsEntry {
         topic: tp.topic.clone(),
         topic_id,
         partition: tp.partition,
@@ -159,7 +159,7 @@ pub fn fresh_starts(
     name: &TopicName,
     topic: TopicState,
     from: Option<UnresolvedOffset>,
-) -> Result<(Vec<Entry>, Vec<(TopicPartition, Error)>)> {
+) -> Result<(Vec<OffsetsEntry>, Vec<(TopicPartition, Error)>)> {
     let (mut begun, mut unbegun) = (Vec::new(), Vec::new());
     for partition in 0..topic.partitions {
         let tp = TopicPartition::new(name.clone(), partition);

@@ -4,14 +4,26 @@ use super::partition::Partition;
 use super::state::{PageSnapshot, ProbeResult, ReplicaSnapshot};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
 
+/// Which replicas a probe covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    /// Every replica that may have to lead.
+    Full,
+    /// The leader's only.
+    Leader,
+}
+
 /// A snapshot, and its partition.
 pub(crate) struct Assessment<'a> {
     pub observed: &'a ProbeResult,
-    /// Whether it covers every replica that may have to lead.
-    pub full: bool,
+    pub coverage: Coverage,
 }
 
 impl Assessment<'_> {
+    pub fn is_full(&self) -> bool {
+        self.coverage == Coverage::Full
+    }
+
     pub fn of(&self, broker: BrokerId) -> Option<&ReplicaSnapshot> {
         let mut replicas = self.observed.replicas.iter();
         replicas

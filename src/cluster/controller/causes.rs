@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::assessment::Assessment;
 use super::context::{Context, MoveReason, take_out};
 use super::leadership_transfer::LeadershipTransfer;
-use super::partition::{Ask, Partition, View, WorkKind};
+use super::partition::{Ask, LeaderView, Partition, WorkKind};
 use super::state::{ChangeKind, Forced, LeaderElection, PlannedMove};
 use crate::timing::JOIN_WITHIN;
 use crate::types::BrokerId;
@@ -85,12 +85,12 @@ pub(crate) fn leader_disk_full(
 /// The forced failover, the only way to take a leadership away without a leadership transfer: it
 /// elects the live in-sync replica with the most log, or an unclean leader if the topic allows that.
 fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, forced: Forced) {
-    if !assessment.full {
+    if !assessment.is_full() {
         return cx.observe(p, Ask::ALL);
     }
     // An earlier snapshot showed a sound leader, this one does not, whatever the election achieves.
-    if p.reign.view == View::Stands {
-        p.reign.view = View::Unknown;
+    if p.reign.view == LeaderView::Stands {
+        p.reign.view = LeaderView::Unknown;
     }
     let (leader, why) = (p.meta.leader, forced.why());
     let lock_kept = matches!(forced, Forced::LockKept(..));
@@ -100,14 +100,14 @@ fn force(cx: &mut Context<'_>, p: &mut Partition, assessment: &Assessment<'_>, f
     let chosen = best(cx, p, assessment, Among::InSync);
     let dead = chosen.and_then(|to| dead_ahead(cx, p, assessment, to));
     match (chosen, dead) {
-        (Some(to), None) => return elect(cx, p, to, drop, false, why, Some(forced)),
+        (Some(to), None) => return elect(cx, p, to, drop, Election::Clean, why, Some(forced)),
         // The elected replica lacks records of the dead one, and the topic allows that.
         (Some(to), Some(_)) if unclean => {
-            return elect(cx, p, to, drop, true, why, Some(forced));
+            return elect(cx, p, to, drop, Election::Unclean, why, Some(forced));
         }
         (None, _) if unclean => {
             if let Some(to) = best(cx, p, assessment, Among::All) {
-                return elect(cx, p, to, drop, true, why, Some(forced));
+                return elect(cx, p, to, drop, Election::Unclean, why, Some(forced));
             }
         }
         _ => {}
@@ -149,7 +149,7 @@ fn fail_over(
     fits: impl Fn(bool) -> bool,
 ) {
     let leader = p.meta.leader;
-    if !assessment.full {
+    if !assessment.is_full() {
         return cx.observe(p, Ask::ALL);
     }
     if sealed && waits_for_dead(cx, p, assessment) {
@@ -197,7 +197,7 @@ pub(crate) fn unseal(
     assessment: &Assessment<'_>,
     mut leaving: Vec<BrokerId>,
 ) {
-    if !assessment.full {
+    if !assessment.is_full() {
         return cx.observe(p, Ask::ALL);
     }
     if waits_for_dead(cx, p, assessment) {
@@ -215,7 +215,7 @@ pub(crate) fn unseal(
     };
     leaving.retain(|b| *b != to);
     let why = "its state page was left sealed";
-    elect(cx, p, to, leaving, false, why, None);
+    elect(cx, p, to, leaving, Election::Clean, why, None);
 }
 
 /// Whether only a dead in-sync replica has, or may have, the records that a sealed leader lost: an
@@ -286,12 +286,19 @@ fn best(
         .map(|(_, broker)| broker)
 }
 
+/// Whether a leader may lack acknowledged records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Election {
+    Clean,
+    Unclean,
+}
+
 fn elect(
     cx: &mut Context<'_>,
     p: &mut Partition,
     to: BrokerId,
     mut drop_from_isr: Vec<BrokerId>,
-    unclean: bool,
+    election: Election,
     why: &'static str,
     forced: Option<Forced>,
 ) {
@@ -303,7 +310,7 @@ fn elect(
         to,
         uuid,
         drop_from_isr,
-        unclean,
+        unclean: election == Election::Unclean,
         why,
         forced,
     };

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use super::controller_election::{ControllerElection, RoleChange};
 use super::controller_role::Me;
-use super::driver::{Changed, Controller, Raise};
+use super::driver::{Controller, Raise, TurnChanges};
 use super::leadership_transfer::Planned;
 use super::state::BrokerLiveness;
-use crate::cluster::membership::{Member, Membership, Settle};
+use crate::cluster::membership::{BrokerMembership, ObservedBroker, Settle};
 use crate::cluster::notice::Notice;
 use crate::cluster::notify_once::NotifyOnce;
 use crate::disk::{Wake, WatchId, Watcher, new_watcher};
@@ -67,7 +67,7 @@ impl ControlLoop {
             controller: Controller::new(store, Arc::new(Planned), raise(), TIMEOUT),
             brokers: BTreeMap::new(),
             office_watches: None,
-            members: Membership::new(store, Some(me.broker_id)),
+            members: BrokerMembership::new(store, Some(me.broker_id)),
             lived: None,
             drained: BTreeSet::new(),
             watcher: new_watcher(&**store.disk()),
@@ -162,7 +162,7 @@ struct Control {
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
     /// The watches of topics and failure reports, while this daemon is the controller.
     office_watches: Option<[WatchId; 2]>,
-    members: Membership,
+    members: BrokerMembership,
     /// The incarnations that were alive at the last probe; `None` while another daemon is the
     /// controller.
     lived: Option<BTreeMap<BrokerId, u64>>,
@@ -285,7 +285,7 @@ impl Control {
                 }
                 _ => false,
             };
-            let changed = Changed {
+            let changed = TurnChanges {
                 topics: fresh || is_of(0),
                 reports: fresh || is_of(1),
             };
@@ -324,7 +324,7 @@ impl Control {
         if self.election.epoch().is_none() {
             if self.lived.take().is_some() {
                 self.members.unwatch(&mut *self.watcher);
-                self.members = Membership::new(&self.store, Some(self.me.broker_id));
+                self.members = BrokerMembership::new(&self.store, Some(self.me.broker_id));
             }
             return;
         }
@@ -345,7 +345,7 @@ impl Control {
         }
     }
 
-    fn compare(&mut self, members: &BTreeMap<BrokerId, Member>) {
+    fn compare(&mut self, members: &BTreeMap<BrokerId, ObservedBroker>) {
         self.brokers = members
             .iter()
             .map(|(id, member)| {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::leadership_transfer::{LeadershipTransfer, Progress};
+use super::leadership_transfer::{LeadershipTransfer, TransferProgress};
 use crate::error::Result;
 use crate::partition::Replica;
 use crate::store::topics::topic_file;
@@ -47,7 +47,7 @@ pub fn shutdown_transfers(
 
 /// What an ending broker still has to transfer to other live brokers: partitions, and the records
 /// that their targets lack. What cannot be probed counts as nothing.
-pub fn shutdown_progress(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
+pub fn shutdown_progress(store: &Arc<StoreDir>, broker: BrokerId) -> TransferProgress {
     let end = |tp: &TopicPartition, broker: BrokerId| -> Option<Offset> {
         let page = Replica::open(store, tp, broker).ok()?.read_page().ok()??;
         Some(page.tail.end)
@@ -57,7 +57,7 @@ pub fn shutdown_progress(store: &Arc<StoreDir>, broker: BrokerId) -> Progress {
         let (has, goal) = (end(&one.tp, one.to)?, end(&one.tp, one.from)?);
         Some(goal.saturating_sub(has).max(0).unsigned_abs())
     });
-    Progress {
+    TransferProgress {
         records: lacks.sum(),
         partitions: moves.len(),
     }

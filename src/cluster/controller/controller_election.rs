@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::controller_file::ControllerFile;
 use super::controller_role::{
-    ControllerRole, ElectionEffect, ElectionEvent, Me, Named, View, step,
+    ControllerRole, ElectionEffect, ElectionEvent, Me, Named, RoleView, step,
 };
 use crate::error::{Kind, Result};
 use crate::store::{
@@ -122,7 +122,7 @@ impl ControllerElection {
         Ok(changes)
     }
 
-    fn view(&mut self) -> Result<View> {
+    fn view(&mut self) -> Result<RoleView> {
         if let Some(lock) = &self.lock
             && !lock.in_place()?
         {
@@ -147,7 +147,7 @@ impl ControllerElection {
             }
             None => None,
         };
-        Ok(View {
+        Ok(RoleView {
             named,
             lock_ours: self.lock.is_some(),
         })

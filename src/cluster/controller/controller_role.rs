@@ -34,7 +34,7 @@ pub struct Named {
 
 /// What a probe showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct View {
+pub struct RoleView {
     /// The daemon that is named.
     pub named: Option<Named>,
     /// Whether this daemon has `controller.lock`.
@@ -64,7 +64,7 @@ pub enum ControllerRole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElectionEvent {
     /// A probe.
-    Observed(View),
+    Observed(RoleView),
     /// A claim was written, with that epoch.
     Claimed(u64),
     /// A claim came too late: the file has another daemon's epoch.
@@ -125,7 +125,7 @@ pub fn step(
     }
 }
 
-fn active(me: Me, epoch: u64, view: View) -> (ControllerRole, Vec<ElectionEffect>) {
+fn active(me: Me, epoch: u64, view: RoleView) -> (ControllerRole, Vec<ElectionEffect>) {
     match view.named {
         Some(named) if named.epoch == epoch && named.who == me => {
             let effects = if view.lock_ours {
@@ -148,7 +148,7 @@ fn active(me: Me, epoch: u64, view: View) -> (ControllerRole, Vec<ElectionEffect
 fn standby(
     me: Me,
     watched: Option<WatchedHeartbeat>,
-    view: View,
+    view: RoleView,
     now: Duration,
 ) -> (ControllerRole, Vec<ElectionEffect>) {
     let unbroken = watched.filter(|seen| {
@@ -192,12 +192,16 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn view(named: Option<(u64, Me, Option<u64>)>, lock_ours: bool) -> View {
+    fn view(named: Option<(u64, Me, Option<u64>)>, lock_ours: bool) -> RoleView {
         let named = named.map(|(epoch, who, alive)| Named { epoch, who, alive });
-        View { named, lock_ours }
+        RoleView { named, lock_ours }
     }
 
-    fn observe(role: ControllerRole, view: View, at: u64) -> (ControllerRole, Vec<ElectionEffect>) {
+    fn observe(
+        role: ControllerRole,
+        view: RoleView,
+        at: u64,
+    ) -> (ControllerRole, Vec<ElectionEffect>) {
         step(ME, role, ElectionEvent::Observed(view), ms(at))
     }
 

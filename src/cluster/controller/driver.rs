@@ -35,7 +35,7 @@ use crate::types::{BrokerId, TopicName, TopicPartition};
 
 /// Intervals between two polls of the transfer threads: at first, once a transfer takes longer, and
 /// of other threads.
-const POLL_MOVES: Duration = Duration::from_millis(5);
+const TRANSFER_POLL: Duration = Duration::from_millis(5);
 const POLL_LONG_MOVES: Duration = Duration::from_millis(100);
 const LONG_MOVE: Duration = Duration::from_secs(2);
 const POLL_OTHERS: Duration = Duration::from_millis(200);
@@ -50,7 +50,7 @@ pub type Raise = Arc<dyn Fn(&Arc<StoreDir>, &TopicPartition) -> Result<()> + Sen
 
 /// What changed since the last turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
+pub struct TurnChanges {
     /// Topic files may have been created, deleted or replaced.
     pub topics: bool,
     /// Failure reports may have been written.
@@ -139,7 +139,7 @@ impl Controller {
 
     /// Whether probes are under way that the last turn did not wait for.
     #[cfg(test)]
-    pub fn is_looking(&self) -> bool {
+    pub fn is_probing(&self) -> bool {
         let office = self.office.as_ref();
         office.is_some_and(|office| !office.prober.is_idle())
     }
@@ -150,7 +150,7 @@ impl Controller {
         let now = self.store.clock().monotonic();
         let newest = office.moving.iter().map(|moving| moving.since).max();
         let poll = match (newest, office.raising.is_empty()) {
-            (Some(since), _) if now.saturating_sub(since) < LONG_MOVE => Some(POLL_MOVES),
+            (Some(since), _) if now.saturating_sub(since) < LONG_MOVE => Some(TRANSFER_POLL),
             (Some(_), _) => Some(POLL_LONG_MOVES),
             (None, false) => Some(POLL_OTHERS),
             (None, true) => None,
@@ -172,7 +172,7 @@ impl Controller {
     pub fn turn(
         &mut self,
         brokers: &std::collections::BTreeMap<BrokerId, BrokerLiveness>,
-        changed: Changed,
+        changed: TurnChanges,
         notify: Notify<'_>,
     ) -> Result<()> {
         let Some(office) = &mut self.office else {
@@ -181,7 +181,7 @@ impl Controller {
         let (store, now) = (&self.store, self.store.clock().monotonic());
         let mut todo = Effects::default();
         office.happen(ControllerEvent::Brokers(brokers.clone()), now, &mut todo);
-        let ended = office.ended_moves(store, &self.raise, notify);
+        let ended = office.ended_transfers(store, &self.raise, notify);
         let unread = office.unread.take_if(|due| *due <= now).is_some();
         let mut failed = None;
         if unread || changed.topics || !ended.is_empty() {
@@ -228,7 +228,7 @@ impl Controller {
                 office.observed(store, &mut todo, notify);
             } else if !todo.moves.is_empty() {
                 let moves = std::mem::take(&mut todo.moves);
-                let ended = office.start_moves(store, &self.mover, moves, notify);
+                let ended = office.start_transfers(store, &self.mover, moves, notify);
                 let now = store.clock().monotonic();
                 office.happen(ControllerEvent::Ended(ended), now, &mut todo);
             } else if !todo.changes.is_empty() {
@@ -356,7 +356,7 @@ impl Office {
 
     /// Begins transfers; those from one broker to another share a thread, so a hanging disk does
     /// not delay the others. A transfer that could not begin has failed.
-    fn start_moves(
+    fn start_transfers(
         &mut self,
         store: &Arc<StoreDir>,
         mover: &Arc<dyn Mover>,
@@ -407,7 +407,7 @@ impl Office {
         spawn("mq-move", work).map(drop)
     }
 
-    fn ended_moves(
+    fn ended_transfers(
         &mut self,
         store: &Arc<StoreDir>,
         raise: &Raise,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::assessment::Assessment;
+use super::assessment::{Assessment, Coverage};
 use super::causes::{
     broker_dead, directory_unusable, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
 };
 use super::context::{Context, MoveReason, finishable, lag_interval, postpone, take_out};
-use super::leader_decision::{SoundLeader, Then, decide};
-use super::partition::{Ask, Partition, View, Watch, WorkKind};
+use super::leader_decision::{LeaderAction, SoundLeader, decide};
+use super::partition::{Ask, LeaderView, Partition, WatchedLock, WorkKind};
 use super::state::{ChangeKind, Lock, ProbeResult, ReplicaSnapshot};
 use crate::store::Stillness;
 use crate::timing::{LOCK_STOPPED_AFTER, SEAL_LEFT_AFTER};
@@ -27,10 +27,10 @@ pub(crate) fn apply_policy(
     cx: &mut Context<'_>,
     p: &mut Partition,
     observed: &ProbeResult,
-    full: bool,
+    coverage: Coverage,
 ) {
-    let assessment = Assessment { observed, full };
-    if full {
+    let assessment = Assessment { observed, coverage };
+    if assessment.is_full() {
         p.due.followers = None;
     }
     let laggards = note_lag(cx, p, &assessment);
@@ -76,9 +76,9 @@ pub(crate) fn apply_policy(
     let sealed = left || page.is_some_and(|page| page.sealed);
     let stands = !sealed && page.is_some_and(|page| page.this_boot);
     p.reign.view = match p.reign.view {
-        View::Leaderless if sealed => View::Leaderless,
-        _ if stands => View::Stands,
-        _ => View::Unknown,
+        LeaderView::Leaderless if sealed => LeaderView::Leaderless,
+        _ if stands => LeaderView::Stands,
+        _ => LeaderView::Unknown,
     };
     // If the leader's records are lost and not recovered yet, or its disk is away, a dead in-sync
     // replica may have them.
@@ -111,15 +111,15 @@ pub(crate) fn apply_policy(
         loses_followers: !leaving.is_empty(),
     };
     match decide(found) {
-        Then::ReplaceDead => return broker_dead(cx, p, &assessment, sealed, leaving),
-        Then::ReplaceFull => return leader_disk_full(cx, p, &assessment, sealed, leaving),
-        Then::Unseal => return unseal(cx, p, &assessment, leaving),
-        Then::AwaitTransfer => {
+        LeaderAction::ReplaceDead => return broker_dead(cx, p, &assessment, sealed, leaving),
+        LeaderAction::ReplaceFull => return leader_disk_full(cx, p, &assessment, sealed, leaving),
+        LeaderAction::Unseal => return unseal(cx, p, &assessment, leaving),
+        LeaderAction::AwaitTransfer => {
             p.due.again = Some(cx.now + WATCHING);
             return cx.schedule(p);
         }
-        Then::ShrinkIsr => return take_out(cx, p, &leaving),
-        Then::LeadOn => {}
+        LeaderAction::ShrinkIsr => return take_out(cx, p, &leaving),
+        LeaderAction::LeadOn => {}
     }
     if waits_in_vain(cx, p, &assessment) {
         return cx.change(p, ChangeKind::Renew);
@@ -131,7 +131,7 @@ pub(crate) fn apply_policy(
         && when <= cx.now
         && (reason != MoveReason::Balance || cx.may_balance())
     {
-        if !full {
+        if !assessment.is_full() {
             return cx.observe(p, Ask::ALL);
         }
         match wanted(cx, p, &assessment, reason) {
@@ -197,7 +197,7 @@ fn watch(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Lo
         return LockWatch::Free;
     }
     let seen = (sequence, heartbeat);
-    let watch = p.reign.watch.get_or_insert_with(|| Watch {
+    let watch = p.reign.watch.get_or_insert_with(|| WatchedLock {
         since: cx.now,
         seen: Stillness::begin(seen, cx.now),
     });
@@ -211,7 +211,7 @@ fn watch(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Lo
 /// Records which followers keep up; returns those that have not for too long.
 fn note_lag(cx: &Context<'_>, p: &mut Partition, assessment: &Assessment<'_>) -> Vec<BrokerId> {
     let leader = p.meta.leader;
-    if !assessment.full {
+    if !assessment.is_full() {
         return Vec::new();
     }
     let followers: Vec<_> = p

@@ -18,7 +18,7 @@ pub(crate) struct SoundLeader {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum LeaderAction {
     /// Leadership goes to a live broker.
     ReplaceDead,
     /// Leadership goes to a broker whose disk has room.
@@ -35,25 +35,25 @@ pub(crate) enum Then {
 
 /// The decision. A partition without a leader comes first, then one that takes no appends. While a
 /// transfer is under way the in-sync set stays: the transfer checks it.
-pub(crate) fn decide(found: SoundLeader) -> Then {
+pub(crate) fn decide(found: SoundLeader) -> LeaderAction {
     match found {
         SoundLeader {
             is_alive: false, ..
-        } => Then::ReplaceDead,
+        } => LeaderAction::ReplaceDead,
         SoundLeader {
             is_disk_full: true, ..
-        } => Then::ReplaceFull,
+        } => LeaderAction::ReplaceFull,
         SoundLeader {
             is_sealed: true, ..
-        } => Then::Unseal,
+        } => LeaderAction::Unseal,
         SoundLeader {
             is_moving: true, ..
-        } => Then::AwaitTransfer,
+        } => LeaderAction::AwaitTransfer,
         SoundLeader {
             loses_followers: true,
             ..
-        } => Then::ShrinkIsr,
-        _ => Then::LeadOn,
+        } => LeaderAction::ShrinkIsr,
+        _ => LeaderAction::LeadOn,
     }
 }
 
@@ -66,12 +66,12 @@ mod tests {
         // Alive, disk full, sealed, moving, loses followers; `None`: either.
         let (yes, no) = (Some(true), Some(false));
         let table = [
-            ([no, None, None, None, None], Then::ReplaceDead),
-            ([yes, yes, None, None, None], Then::ReplaceFull),
-            ([yes, no, yes, None, None], Then::Unseal),
-            ([yes, no, no, yes, None], Then::AwaitTransfer),
-            ([yes, no, no, no, yes], Then::ShrinkIsr),
-            ([yes, no, no, no, no], Then::LeadOn),
+            ([no, None, None, None, None], LeaderAction::ReplaceDead),
+            ([yes, yes, None, None, None], LeaderAction::ReplaceFull),
+            ([yes, no, yes, None, None], LeaderAction::Unseal),
+            ([yes, no, no, yes, None], LeaderAction::AwaitTransfer),
+            ([yes, no, no, no, yes], LeaderAction::ShrinkIsr),
+            ([yes, no, no, no, no], LeaderAction::LeadOn),
         ];
         for bits in 0..32_u8 {
             let flags: [bool; 5] = std::array::from_fn(|at| bits & (1 << at) != 0);

@@ -65,7 +65,7 @@ pub struct Terms<'a> {
 
 /// The progress of transfers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct TransferProgress {
     /// Partitions that are not transferred yet.
     pub partitions: usize,
     /// Records that their targets lack.
@@ -77,7 +77,7 @@ pub trait Witness {
     /// The transfer at that index of the list ended: called once for each.
     fn ended(&mut self, index: usize, outcome: Result<()>);
     /// The progress of the others. Called many times a second.
-    fn progress(&mut self, _progress: Progress) {}
+    fn progress(&mut self, _progress: TransferProgress) {}
 }
 
 /// One outcome each, in order.
@@ -368,7 +368,7 @@ fn go_through<'m>(
             return;
         }
         let records = under.iter().map(|one| one.approach.records()).sum();
-        witness.progress(Progress {
+        witness.progress(TransferProgress {
             partitions: under.len() + waiting,
             records,
         });

@@ -22,11 +22,11 @@
 //! # What goes together
 //!
 //! - A request for the next probe ([`Ask`]) may come at any time, and waits for the work under way.
-//! - A time ([`Due`]) counts while steady only. A pause has its own, and no other counts in it.
+//! - A time ([`ActionTimes`]) counts while steady only. A pause has its own, and no other counts in it.
 //! - What is known of the leader ([`Reign`]) is reset with each leader and epoch. Only the brokers
 //!   that the same leader's leadership could not be transferred to are kept: undoing a seal takes
 //!   an epoch.
-//! - A leader is sound, or its partition is leaderless, or neither is known ([`View`]), never two
+//! - A leader is sound, or its partition is leaderless, or neither is known ([`LeaderView`]), never two
 //!   of them. Its append lock may be watched in each.
 //! - A [`super::context::MoveReason`], which nothing forces, is ignored while the partition is
 //!   leaderless or the leader's lock is watched: it could not succeed, and would be requested again
@@ -47,7 +47,7 @@ pub(crate) struct Partition {
     phase: Phase,
     /// The request for the next probe, if any.
     pub(crate) asked: Option<Ask>,
-    pub(crate) due: Due,
+    pub(crate) due: ActionTimes,
     pub(crate) reign: Reign,
     /// The pause after failed work that nothing forces.
     pub(crate) rest: Rest,
@@ -59,13 +59,13 @@ enum Phase {
     /// None: an event or a time comes first.
     Steady,
     /// No other work begins meanwhile.
-    Working(Work),
+    Working(PartitionWork),
     /// A change failed: the next probe follows a pause, or an event.
     Pausing { until: Duration, failures: u32 },
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Work {
+pub(crate) struct PartitionWork {
     pub(crate) job: WorkId,
     pub(crate) kind: WorkKind,
     /// The leader, and its epoch, when the work began.
@@ -124,7 +124,7 @@ pub(crate) struct Ask {
 
 /// When to act if nothing happens.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Due {
+pub(crate) struct ActionTimes {
     /// Probe the leader again.
     pub(crate) again: Option<Duration>,
     /// Probe the followers.
@@ -136,15 +136,15 @@ pub(crate) struct Due {
 /// What is known of the leader in its epoch.
 #[derive(Debug)]
 pub(crate) struct Reign {
-    pub(crate) view: View,
+    pub(crate) view: LeaderView,
     /// Its append lock was found held.
-    pub(crate) watch: Option<Watch>,
+    pub(crate) watch: Option<WatchedLock>,
     /// The heartbeat of a process other than this controller that transfers the leadership, while
     /// the state page is sealed for that.
     pub(crate) others_move: Option<Stillness<u64>>,
     /// A replica is about to join as of that version of the topic file, since that time.
     pub(crate) joining: Option<(u64, Duration)>,
-    pub(crate) lag: Lag,
+    pub(crate) lag: FollowerLag,
     pub(crate) failover: Failover,
     /// Whether a transfer or an election of this controller was to end it.
     ends_from_here: bool,
@@ -152,7 +152,7 @@ pub(crate) struct Reign {
 
 /// The result of the last probes of the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum View {
+pub(crate) enum LeaderView {
     /// Not yet seen with all its records, or found ineligible since.
     Unknown,
     /// Seen with all its records.
@@ -163,14 +163,14 @@ pub(crate) enum View {
 
 /// A held append lock: the state page's sequence number and the holder's heartbeat.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Watch {
+pub(crate) struct WatchedLock {
     pub(crate) since: Duration,
     pub(crate) seen: Stillness<(Option<u64>, u64)>,
 }
 
 /// Which followers keep up.
 #[derive(Debug, Default)]
-pub(crate) struct Lag {
+pub(crate) struct FollowerLag {
     /// The last probe of all: when, and the leader's log end.
     pub(crate) last: Option<(Duration, Offset)>,
     /// When each follower was last known to have all the leader's records.
@@ -200,7 +200,7 @@ impl Partition {
             since: now,
             phase: Phase::Steady,
             asked: Some(Ask::LEADER),
-            due: Due::default(),
+            due: ActionTimes::default(),
             reign: Reign::new(Failover::default()),
             rest: Rest::default(),
         }
@@ -243,7 +243,7 @@ impl Partition {
     pub(crate) fn retry(&mut self) {
         self.reign.failover = Failover::default();
         self.rest = Rest::default();
-        if self.reign.view == View::Leaderless {
+        if self.reign.view == LeaderView::Leaderless {
             let (all, probe) = (true, true);
             self.ask(Ask { all, probe });
         }
@@ -275,7 +275,7 @@ impl Partition {
     }
 
     /// The work under way.
-    pub(crate) fn work(&self) -> Option<Work> {
+    pub(crate) fn work(&self) -> Option<PartitionWork> {
         match self.phase {
             Phase::Working(work) => Some(work),
             Phase::Steady | Phase::Pausing { .. } => None,
@@ -283,7 +283,7 @@ impl Partition {
     }
 
     /// The work under way, if it is that job.
-    pub(crate) fn work_of(&self, job: WorkId) -> Option<Work> {
+    pub(crate) fn work_of(&self, job: WorkId) -> Option<PartitionWork> {
         self.work().filter(|work| work.job == job)
     }
 
@@ -323,7 +323,7 @@ impl Partition {
             WorkKind::Change => {}
         }
         let (leader, epoch) = (self.meta.leader, self.meta.leader_epoch);
-        self.enter(Phase::Working(Work {
+        self.enter(Phase::Working(PartitionWork {
             job,
             kind,
             leader,
@@ -355,7 +355,7 @@ impl Partition {
 
     /// Nothing is left to decide.
     pub(crate) fn retire(&mut self) {
-        (self.asked, self.due) = (None, Due::default());
+        (self.asked, self.due) = (None, ActionTimes::default());
         if let Phase::Pausing { .. } = self.phase {
             self.enter(Phase::Steady);
         }
@@ -426,7 +426,7 @@ impl Ask {
     }
 }
 
-impl Due {
+impl ActionTimes {
     /// Probe the leader again at that time at the latest.
     pub(crate) fn again_by(&mut self, at: Duration) {
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
@@ -441,11 +441,11 @@ impl Due {
 impl Reign {
     fn new(failover: Failover) -> Self {
         Reign {
-            view: View::Unknown,
+            view: LeaderView::Unknown,
             watch: None,
             others_move: None,
             joining: None,
-            lag: Lag::default(),
+            lag: FollowerLag::default(),
             failover,
             ends_from_here: false,
         }
@@ -453,13 +453,13 @@ impl Reign {
 
     /// Whether the leader is unusable, or may turn out so: no unforced work begins then.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.view == View::Leaderless || self.watch.is_some()
+        self.view == LeaderView::Leaderless || self.watch.is_some()
     }
 
     /// The leader cannot be used, and no other replica can lead. Returns whether that is new.
     pub(crate) fn strand(&mut self) -> bool {
         self.watch = None;
-        std::mem::replace(&mut self.view, View::Leaderless) != View::Leaderless
+        std::mem::replace(&mut self.view, LeaderView::Leaderless) != LeaderView::Leaderless
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::replica_snapshot::{Disk, Disks, SnapshotReader};
+use super::replica_snapshot::{DiskState, Disks, SnapshotReader};
 use super::state::{AckedUpTo, Lock, ProbeRequest, ProbeResult, ReplicaSnapshot};
 use crate::error::{Error, Kind, Result};
 use crate::store::StoreDir;
@@ -287,7 +287,7 @@ impl BrokerProber {
     fn start(
         store: Arc<StoreDir>,
         broker: BrokerId,
-        disk: Arc<Mutex<Disk>>,
+        disk: Arc<Mutex<DiskState>>,
         answer: Sender<Answer>,
     ) -> Result<Self> {
         let progress = store.clock().monotonic();
@@ -328,7 +328,7 @@ impl BrokerProber {
 fn probe_loop(
     store: &Arc<StoreDir>,
     broker: BrokerId,
-    disk: &Mutex<Disk>,
+    disk: &Mutex<DiskState>,
     requested: &Receiver<Request>,
     answers: &Sender<Answer>,
 ) {

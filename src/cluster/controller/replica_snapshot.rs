@@ -25,7 +25,7 @@ const AWAY_MAX: Duration = Duration::from_secs(30);
 /// What the controller knows of a broker's disk from one probe to the next. One probe proves
 /// neither that a lock's holder is stopped nor that a disk is lost.
 #[derive(Debug, Default)]
-pub struct Disk {
+pub struct DiskState {
     served: WriteProbe,
     /// Since when the log directory is missing.
     away: Option<Duration>,
@@ -33,17 +33,18 @@ pub struct Disk {
 
 /// The disks of all brokers. A probe locks its broker's disk while it runs.
 #[derive(Debug, Default)]
-pub struct Disks(HashMap<BrokerId, Arc<Mutex<Disk>>>);
+pub struct Disks(HashMap<BrokerId, Arc<Mutex<DiskState>>>);
 
 impl Disks {
     /// The disk of a broker.
-    pub fn of(&mut self, broker: BrokerId) -> Arc<Mutex<Disk>> {
+    pub fn of(&mut self, broker: BrokerId) -> Arc<Mutex<DiskState>> {
         Arc::clone(self.0.entry(broker).or_default())
     }
 
     /// Errors of the disks that served no write at their last probe, except those under probe now.
     pub fn slow(&self) -> impl Iterator<Item = Error> {
-        let slow = |disk: &Mutex<Disk>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
+        let slow =
+            |disk: &Mutex<DiskState>| disk.try_lock().is_ok_and(|disk| disk.served.is_slow());
         let slow = self.0.iter().filter(move |(_, disk)| slow(disk));
         slow.map(|(broker, _)| {
             let text = format!(
@@ -55,7 +56,7 @@ impl Disks {
     }
 }
 
-impl Disk {
+impl DiskState {
     /// Whether the log directory was missing for so long that the disk counts as lost.
     fn is_lost(&mut self, now: Duration) -> bool {
         let since = *self.away.get_or_insert(now);
@@ -67,7 +68,7 @@ impl Disk {
 pub struct SnapshotReader<'a> {
     store: &'a StoreDir,
     /// The controller's knowledge of the one broker that it probes; none for a single probe.
-    disk: Option<&'a Mutex<Disk>>,
+    disk: Option<&'a Mutex<DiskState>>,
     /// Each broker's log directory, and whether its disk is full.
     logs: HashMap<BrokerId, Result<(Arc<dyn Dir>, bool), ReplicaSnapshot>>,
     /// The first failure that says nothing of the replica.
@@ -86,7 +87,7 @@ impl<'a> SnapshotReader<'a> {
     }
 
     /// For one round of the controller's probes of one broker.
-    pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<Disk>) -> Self {
+    pub fn of_controller(store: &'a StoreDir, disk: &'a Mutex<DiskState>) -> Self {
         SnapshotReader {
             disk: Some(disk),
             ..SnapshotReader::new(store)
@@ -243,7 +244,7 @@ impl<'a> SnapshotReader<'a> {
     }
 }
 
-fn known(disk: &Mutex<Disk>) -> MutexGuard<'_, Disk> {
+fn known(disk: &Mutex<DiskState>) -> MutexGuard<'_, DiskState> {
     disk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -276,7 +276,7 @@ pub enum Forced {
 #[derive(Debug, Default)]
 pub struct State {
     pub(crate) brokers: Brokers,
-    pub(crate) topics: BTreeMap<TopicName, Topic>,
+    pub(crate) topics: BTreeMap<TopicName, ControlledTopic>,
     pub(crate) jobs: u64,
     /// Transfers to preferred leaders that are under way.
     pub(crate) balancing: BTreeSet<WorkId>,
@@ -321,7 +321,7 @@ impl Brokers {
 }
 
 #[derive(Debug)]
-pub(crate) struct Topic {
+pub(crate) struct ControlledTopic {
     pub(crate) name: TopicName,
     pub(crate) topic_id: Uuid,
     pub(crate) version: u64,

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::assessment::Coverage;
 use super::change_events::ChangeEvents;
 use super::context::{Context, MoveReason, finishable, postpone, take_out};
 use super::failover_policy::apply_policy;
-use super::partition::{Ask, Partition, View, Work, WorkKind};
+use super::partition::{Ask, LeaderView, Partition, PartitionWork, WorkKind};
 use super::state::{
-    Broker, BrokerLiveness, ChangeKind, ControllerEvent, Effects, Ended, ProbeResult, Rules, State,
-    Topic,
+    Broker, BrokerLiveness, ChangeKind, ControlledTopic, ControllerEvent, Effects, Ended,
+    ProbeResult, Rules, State,
 };
 use crate::store::TopicMeta;
 use crate::timing::JOIN_WITHIN;
@@ -63,12 +64,12 @@ fn begin_next(cx: &mut Context<'_>, p: &mut Partition) {
         return cx.observe(p, Ask::ALL);
     }
     // If the leader's directory cannot be used, each in-sync replica may be needed.
-    if p.reign.view != View::Leaderless {
+    if p.reign.view != LeaderView::Leaderless {
         // A leader that was reported may be ineligible.
         let dead = cx.dead_followers(p);
         if !dead.is_empty() {
             // One of them may have the records that the leader lost.
-            if p.reign.view == View::Stands && !p.is_reported() {
+            if p.reign.view == LeaderView::Stands && !p.is_reported() {
                 take_out(cx, p, &dead);
             } else {
                 cx.observe(p, Ask::ALL);
@@ -158,13 +159,16 @@ fn brokers_seen(
 fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, out: &mut Effects) {
     let name = meta.name.clone();
     let (topic_id, count) = (meta.topic_id, meta.partitions.len());
-    let topic = state.topics.entry(name.clone()).or_insert_with(|| Topic {
-        name,
-        topic_id,
-        version: meta.version,
-        rules,
-        partitions: Vec::new(),
-    });
+    let topic = state
+        .topics
+        .entry(name.clone())
+        .or_insert_with(|| ControlledTopic {
+            name,
+            topic_id,
+            version: meta.version,
+            rules,
+            partitions: Vec::new(),
+        });
     if topic.topic_id != topic_id {
         topic.topic_id = topic_id;
         topic.partitions.clear();
@@ -223,7 +227,12 @@ fn examined(state: &mut State, observed: &[ProbeResult], now: Duration, out: &mu
             {
                 // Observations of one leader say nothing of the next.
                 if work.epoch == p.meta.leader_epoch {
-                    apply_policy(cx, p, observed, all);
+                    let coverage = if all {
+                        Coverage::Full
+                    } else {
+                        Coverage::Leader
+                    };
+                    apply_policy(cx, p, observed, coverage);
                 } else {
                     begin_next(cx, p);
                 }
@@ -252,7 +261,7 @@ fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effect
     }
 }
 
-fn after(cx: &mut Context<'_>, p: &mut Partition, work: Work, done: bool) {
+fn after(cx: &mut Context<'_>, p: &mut Partition, work: PartitionWork, done: bool) {
     let moved_on = work.epoch != p.meta.leader_epoch;
     match work.kind {
         _ if done => p.succeed(),

@@ -7,24 +7,24 @@ use crate::store::TopicMeta;
 use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// By topic.
-pub(crate) type Changes = BTreeMap<TopicName, Changed>;
+pub(crate) type TopicChanges = BTreeMap<TopicName, ChangedPartitions>;
 
 /// The partitions of a topic that have to be checked again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Changed {
+pub(crate) enum ChangedPartitions {
     /// Each.
     All,
     /// These.
     Some(BTreeSet<PartitionId>),
 }
 
-impl Default for Changed {
+impl Default for ChangedPartitions {
     fn default() -> Self {
-        Changed::Some(BTreeSet::new())
+        ChangedPartitions::Some(BTreeSet::new())
     }
 }
 
-impl Changed {
+impl ChangedPartitions {
     /// The changes from one version to the next, for `broker`: partitions whose row differs, and
     /// partitions in which the broker is not in sync, since joining depends on the file's version.
     /// All partitions, if there was no version before, or configs changed.
@@ -32,7 +32,7 @@ impl Changed {
         let Some(before) = before.filter(|before| {
             before.topic_id == after.topic_id && before.explicit == after.explicit
         }) else {
-            return Changed::All;
+            return ChangedPartitions::All;
         };
         let mut rows = before.partitions.iter();
         let changed = after.partitions.iter().filter(|partition| {
@@ -40,23 +40,23 @@ impl Changed {
             let joins = partition.uuid_of(broker).is_some() && !partition.is_in_sync(broker);
             before != Some(partition) || joins
         });
-        Changed::Some(changed.map(|partition| partition.partition).collect())
+        ChangedPartitions::Some(changed.map(|partition| partition.partition).collect())
     }
 
     /// Whether a partition is among them.
     pub fn concerns(&self, partition: PartitionId) -> bool {
         match self {
-            Changed::All => true,
-            Changed::Some(some) => some.contains(&partition),
+            ChangedPartitions::All => true,
+            ChangedPartitions::Some(some) => some.contains(&partition),
         }
     }
 
     /// Adds the changes of a later version.
-    pub fn add(&mut self, later: Changed) {
+    pub fn add(&mut self, later: ChangedPartitions) {
         match (&mut *self, later) {
-            (Changed::Some(some), Changed::Some(more)) => some.extend(more),
-            (_, Changed::All) => *self = Changed::All,
-            (Changed::All, _) => {}
+            (ChangedPartitions::Some(some), ChangedPartitions::Some(more)) => some.extend(more),
+            (_, ChangedPartitions::All) => *self = ChangedPartitions::All,
+            (ChangedPartitions::All, _) => {}
         }
     }
 }
@@ -93,19 +93,25 @@ mod tests {
         let mut after = before.clone();
         after.version += 1;
         after.partitions[1].leader_epoch += 1;
-        let changed = |broker| Changed::between(Some(&before), &after, broker);
+        let changed = |broker| ChangedPartitions::between(Some(&before), &after, broker);
         // Broker 2 is about to join partition 2.
-        assert_eq!(changed(1), Changed::Some([1].into()));
-        assert_eq!(changed(2), Changed::Some([1, 2].into()));
-        assert_eq!(Changed::between(None, &after, 1), Changed::All);
+        assert_eq!(changed(1), ChangedPartitions::Some([1].into()));
+        assert_eq!(changed(2), ChangedPartitions::Some([1, 2].into()));
+        assert_eq!(
+            ChangedPartitions::between(None, &after, 1),
+            ChangedPartitions::All
+        );
         after.explicit.insert("flush.ms".to_owned(), "1".to_owned());
-        assert_eq!(Changed::between(Some(&before), &after, 1), Changed::All);
+        assert_eq!(
+            ChangedPartitions::between(Some(&before), &after, 1),
+            ChangedPartitions::All
+        );
 
-        let mut sum = Changed::default();
-        sum.add(Changed::Some([1].into()));
-        sum.add(Changed::Some([3].into()));
+        let mut sum = ChangedPartitions::default();
+        sum.add(ChangedPartitions::Some([1].into()));
+        sum.add(ChangedPartitions::Some([3].into()));
         assert!(sum.concerns(1) && sum.concerns(3) && !sum.concerns(2));
-        sum.add(Changed::All);
+        sum.add(ChangedPartitions::All);
         assert!(sum.concerns(2));
     }
 }

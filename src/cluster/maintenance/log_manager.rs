@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use super::policy::{LogAction, LogState, LogTask, Policy, step};
 use super::schedule::{Schedule, When};
-use crate::cluster::controller::{Changed, Changes};
+use crate::cluster::controller::{ChangedPartitions, TopicChanges};
 use crate::cluster::notice::Notice;
 use crate::cluster::notify_once::NotifyOnce;
-use crate::cluster::replication::Followed;
+use crate::cluster::replication::FollowedReplicas;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{
@@ -51,9 +51,9 @@ pub struct LogManager {
     /// Of all topics, by replica id.
     partitions: HashMap<Uuid, Partition>,
     schedule: Schedule<Uuid>,
-    followed: Followed,
+    followed: FollowedReplicas,
     /// Changes of topic files, for the fetchers.
-    changed: Changes,
+    changed: TopicChanges,
     /// The errors of each topic or partition.
     notified: NotifyOnce,
 }
@@ -107,8 +107,8 @@ impl LogManager {
             topics: HashMap::new(),
             partitions: HashMap::new(),
             schedule: Schedule::default(),
-            followed: Followed::new(),
-            changed: Changes::new(),
+            followed: FollowedReplicas::new(),
+            changed: TopicChanges::new(),
             notified: NotifyOnce::default(),
         }
     }
@@ -204,7 +204,7 @@ impl LogManager {
         };
         self.notified.is_well(name.as_str());
         self.followed.retain(|tp, _| tp.topic != *name);
-        self.changed.insert(name.clone(), Changed::All);
+        self.changed.insert(name.clone(), ChangedPartitions::All);
         for replica in topic.replicas {
             if let Some(tp) = self.forget_replica(replica) {
                 self.notified.is_well(&tp.to_string());
@@ -233,8 +233,11 @@ impl LogManager {
         };
         let policy = Policy::of(&meta.configs()?);
         let known = self.topics.remove(name);
-        let changed =
-            Changed::between(known.as_ref().map(|topic| &*topic.meta), &meta, self.broker);
+        let changed = ChangedPartitions::between(
+            known.as_ref().map(|topic| &*topic.meta),
+            &meta,
+            self.broker,
+        );
         let cared_for: Vec<_> = self
             .held_here(&meta)
             .filter(|held| held.leads.is_some() || policy != Policy::Never)
@@ -282,7 +285,7 @@ impl LogManager {
 
     /// What the broker follows, and what changed in topic files, if anything did since the last
     /// call.
-    pub fn followed(&mut self) -> Option<(&Followed, Changes)> {
+    pub fn followed(&mut self) -> Option<(&FollowedReplicas, TopicChanges)> {
         if self.changed.is_empty() {
             return None;
         }
@@ -321,7 +324,7 @@ impl LogManager {
                 continue;
             };
             match partition.attend(store, self.broker, watcher, now) {
-                Ok(Some(job)) => jobs.push((partition, job, Ok(()))),
+                Ok(Some(job)) => jobs.push(MaintenanceJob::new(partition, job)),
                 attended => {
                     if let Err(e) = attended {
                         failed.push(partition.fail(store, watcher, e, now));
@@ -334,8 +337,9 @@ impl LogManager {
         do_all(store, self.broker, &mut jobs);
         let now = self.store.clock().monotonic();
         let mut done = Vec::new();
-        for (mut partition, _, outcome) in jobs {
-            let when = match outcome {
+        for job in jobs {
+            let mut partition = job.partition;
+            let when = match job.outcome {
                 Ok(()) => {
                     done.push(partition.tp.to_string());
                     When::Now
@@ -368,14 +372,14 @@ impl LogManager {
             if let Ok(LogState::Log { durable, end }) = partition.observe(store, self.broker)
                 && durable < end
             {
-                jobs.push((partition, MaintenanceTask::Commit(end), Ok(())));
+                jobs.push(MaintenanceJob::new(partition, MaintenanceTask::Commit(end)));
             }
         }
         do_all(store, self.broker, &mut jobs);
         notify_notes(store, notify);
         let failed: Vec<_> = jobs
             .into_iter()
-            .filter_map(|(partition, _, outcome)| Some((partition.tp.to_string(), outcome.err()?)))
+            .filter_map(|job| Some((job.partition.tp.to_string(), job.outcome.err()?)))
             .collect();
         for (tp, error) in failed {
             self.problem(tp, error, notify);
@@ -555,13 +559,29 @@ fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
     }
 }
 
-type Work = (Partition, MaintenanceTask, Result<()>);
+/// A task for one partition's log, and what came of it.
+struct MaintenanceJob {
+    partition: Partition,
+    task: MaintenanceTask,
+    outcome: Result<()>,
+}
+
+impl MaintenanceJob {
+    fn new(partition: Partition, task: MaintenanceTask) -> Self {
+        let outcome = Ok(());
+        MaintenanceJob {
+            partition,
+            task,
+            outcome,
+        }
+    }
+}
 
 /// Does the jobs, a few at a time: they mostly wait for the disk.
-fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [Work]) {
-    let work = |jobs: &mut [Work]| {
-        for (partition, job, outcome) in jobs {
-            *outcome = partition.perform(store, broker, *job);
+fn do_all(store: &Arc<StoreDir>, broker: BrokerId, jobs: &mut [MaintenanceJob]) {
+    let work = |jobs: &mut [MaintenanceJob]| {
+        for job in jobs {
+            job.outcome = job.partition.perform(store, broker, job.task);
         }
     };
     if jobs.len() < 2 {

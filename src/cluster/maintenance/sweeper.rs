@@ -36,7 +36,7 @@ impl Sweeper {
         let ends = Arc::new(AtomicBool::new(false));
         let (changes, changed) = channel();
         let (notify, notified) = channel();
-        let work = Work {
+        let work = SweepThread {
             store: Arc::clone(store),
             orphans: OrphanCollection::new(store, broker),
             ends: Arc::clone(&ends),
@@ -86,7 +86,7 @@ impl Drop for Sweeper {
     }
 }
 
-struct Work {
+struct SweepThread {
     store: Arc<StoreDir>,
     orphans: OrphanCollection,
     ends: Arc<AtomicBool>,
@@ -96,7 +96,7 @@ struct Work {
     errors: Vec<String>,
 }
 
-impl Work {
+impl SweepThread {
     fn run(mut self) {
         let mut due = Duration::ZERO;
         let mut topics_changed = true;

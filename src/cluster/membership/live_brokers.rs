@@ -28,7 +28,7 @@ const LIST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A broker, as a watcher sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct ObservedBroker {
     /// Whether its daemon is alive.
     pub alive: bool,
     /// How often a daemon was started for it.
@@ -111,7 +111,7 @@ fn classify(
 
 /// Watches the brokers of a store.
 #[derive(Debug)]
-pub struct Membership {
+pub struct BrokerMembership {
     store: Arc<StoreDir>,
     me: Option<BrokerId>,
     brokers: BTreeMap<BrokerId, Broker>,
@@ -133,10 +133,10 @@ struct Broker {
     watch: Option<WatchId>,
 }
 
-impl Membership {
+impl BrokerMembership {
     /// For a store. The broker `me`, if any, is this process's own: it needs no watching.
     pub fn new(store: &Arc<StoreDir>, me: Option<BrokerId>) -> Self {
-        Membership {
+        BrokerMembership {
             store: Arc::clone(store),
             me,
             brokers: BTreeMap::new(),
@@ -147,13 +147,13 @@ impl Membership {
         }
     }
 
-    /// Probes all brokers. One that cannot be probed counts as dead; [`Membership::take_troubles`]
+    /// Probes all brokers. One that cannot be probed counts as dead; [`BrokerMembership::take_troubles`]
     /// says why. `now` is monotonic.
     ///
     /// # Errors
     /// [`crate::error::Kind::Io`] if the brokers cannot be listed, or this process has no
     /// descriptor left to probe with.
-    pub fn observe(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, Member>> {
+    pub fn observe(&mut self, now: Duration) -> Result<BTreeMap<BrokerId, ObservedBroker>> {
         if self
             .listed
             .is_none_or(|listed| now.saturating_sub(listed) >= LIST_INTERVAL)
@@ -168,7 +168,7 @@ impl Membership {
                 observed => observed,
             };
             if let Some((file, ..)) = &broker.file {
-                let member = Member {
+                let member = ObservedBroker {
                     alive: *alive.as_ref().unwrap_or(&false),
                     incarnation: file.incarnation,
                     rack: file.rack.clone(),

@@ -11,7 +11,7 @@ mod unregister;
 
 pub use broker_options::BrokerOptions;
 pub use candidates::candidates;
-pub use live_brokers::{Member, Membership, Settle};
+pub use live_brokers::{BrokerMembership, ObservedBroker, Settle};
 pub use registration::{Registration, set_drained};
 pub use status::{BrokerStatus, broker_holder, broker_status, led_by, shares};
 pub use unregister::unregister;

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::partition_fetch::{FETCH_BYTES, IsrChange, PartitionFetch, Turn};
-use crate::cluster::controller::Changes;
+use crate::cluster::controller::TopicChanges;
 use crate::cluster::maintenance::Schedule;
 use crate::cluster::notice::{NOTICES_MAX, Notice};
 use crate::disk::{Wake, WatchId, Watcher, descriptors_max, new_watcher};
@@ -46,11 +46,11 @@ const PATROL_SOON: Duration = Duration::from_millis(50);
 const PATROL_SHARE: u32 = 50;
 
 /// What a broker follows: partition and replica id.
-pub(crate) type Followed = BTreeMap<TopicPartition, Uuid>;
+pub(crate) type FollowedReplicas = BTreeMap<TopicPartition, Uuid>;
 
 enum Order {
     /// Follow exactly these; other changes of topic files.
-    Follow(Followed, Arc<Changes>),
+    Follow(FollowedReplicas, Arc<TopicChanges>),
     Stop,
 }
 
@@ -80,7 +80,7 @@ impl Fetchers {
             let error = |e| Error::io("make a pipe for", "fetchers", e);
             let (ring, bell) = UnixStream::pair().map_err(error)?;
             ring.set_nonblocking(true).map_err(error)?;
-            let work = Work {
+            let work = FetchThread {
                 store: Arc::clone(store),
                 broker,
                 orders: incoming,
@@ -110,10 +110,10 @@ impl Fetchers {
     }
 
     /// Follows exactly these from now on; `changed` is what else topic files say.
-    pub fn follow(&mut self, all: &Followed, changed: Changes) {
+    pub fn follow(&mut self, all: &FollowedReplicas, changed: TopicChanges) {
         let changed = Arc::new(changed);
         let count = self.threads.len();
-        let mut shares = vec![Followed::new(); count];
+        let mut shares = vec![FollowedReplicas::new(); count];
         for (tp, uuid) in all {
             if let Some(share) = shares.get_mut(share_of(tp, count)) {
                 share.insert(tp.clone(), *uuid);
@@ -161,7 +161,7 @@ fn share_of(tp: &TopicPartition, count: usize) -> usize {
 }
 
 /// The state of one thread.
-struct Work {
+struct FetchThread {
     store: Arc<StoreDir>,
     broker: BrokerId,
     orders: Receiver<Order>,
@@ -182,7 +182,7 @@ struct Work {
     schedule: Schedule<usize>,
 }
 
-impl Work {
+impl FetchThread {
     fn run(mut self) {
         loop {
             let now = self.store.clock().monotonic();
@@ -229,7 +229,7 @@ impl Work {
         }
     }
 
-    fn follow(&mut self, mut share: Followed, changed: &Changes) {
+    fn follow(&mut self, mut share: FollowedReplicas, changed: &TopicChanges) {
         let watcher = &mut *self.watcher;
         self.fetches.retain_mut(|fetch| {
             let stays = share.get(&fetch.tp) == Some(&fetch.uuid);

@@ -4,4 +4,4 @@ pub mod fetcher;
 mod partition_fetch;
 
 pub use fetcher::Fetchers;
-pub(crate) use fetcher::Followed;
+pub(crate) use fetcher::FollowedReplicas;

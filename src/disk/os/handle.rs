@@ -164,30 +164,41 @@ impl Kept {
         Ok(file)
     }
 
-    /// Closes it, if nothing needs it open: whether it did, and whether to check it again later.
-    fn close(&self) -> (bool, bool) {
+    /// Closes it, if nothing needs it open.
+    fn close(&self) -> Closed {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
-            Err(TryLockError::WouldBlock) => return (false, true),
+            Err(TryLockError::WouldBlock) => return Closed::Later,
         };
         let State::Open(file) = &*state else {
-            return (false, false);
+            return Closed::Never;
         };
         let busy = Arc::strong_count(file) > 1 || self.pins.load(Ordering::Relaxed) > 0;
         if busy || !has_name(file) {
-            return (false, true);
+            return Closed::Later;
         }
         match identity_of(file) {
-            Ok(Identity { born: None, .. }) if self.closing == Closing::ToReopen => (false, false),
+            Ok(Identity { born: None, .. }) if self.closing == Closing::ToReopen => Closed::Never,
             Ok(identity) => {
                 *state = State::Closed(identity);
                 CACHE.open.fetch_sub(1, Ordering::Relaxed);
-                (true, false)
+                Closed::Now
             }
-            Err(_) => (false, true),
+            Err(_) => Closed::Later,
         }
     }
+}
+
+/// What an attempt to close a file did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    /// It is closed.
+    Now,
+    /// It is needed; it is to be checked again.
+    Later,
+    /// The cache has nothing to do with it any more: it is closed, or must stay open.
+    Never,
 }
 
 impl Drop for Kept {
@@ -268,13 +279,13 @@ impl Cache {
             let Some(kept) = weak.upgrade() else {
                 continue;
             };
-            let (done, again) = if kept.used.swap(false, Ordering::Relaxed) {
-                (false, true)
+            let outcome = if kept.used.swap(false, Ordering::Relaxed) {
+                Closed::Later
             } else {
                 kept.close()
             };
-            closed += usize::from(done);
-            if again {
+            closed += usize::from(outcome == Closed::Now);
+            if outcome == Closed::Later {
                 queue.push_back(weak);
             }
             // This may be the last reference: it must not be dropped under the lock.

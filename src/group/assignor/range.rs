@@ -1,10 +1,10 @@
 //! Contiguous ranges of each topic, whatever the current assignment.
 
-use super::subscriber::Topic;
+use super::subscriber::SubscribedTopic;
 use crate::types::TopicPartition;
 
 /// The partitions of each member; the members are numbered below `members`.
-pub(super) fn assign(members: usize, topics: &[Topic<'_>]) -> Vec<Vec<TopicPartition>> {
+pub(super) fn assign(members: usize, topics: &[SubscribedTopic<'_>]) -> Vec<Vec<TopicPartition>> {
     let mut owned = vec![Vec::new(); members];
     for topic in topics {
         let each = topic.partitions / topic.subscribers.len();

@@ -17,7 +17,7 @@ pub struct Subscriber {
 }
 
 /// A topic that has partitions and subscribers.
-pub(crate) struct Topic<'a> {
+pub(crate) struct SubscribedTopic<'a> {
     pub(crate) name: &'a TopicName,
     /// How many; at least 1.
     pub(crate) partitions: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Topic<'a> {
 }
 
 /// Where each topic is in `topics`.
-pub(crate) fn numbers_of<'a>(topics: &[Topic<'a>]) -> HashMap<&'a TopicName, usize> {
+pub(crate) fn numbers_of<'a>(topics: &[SubscribedTopic<'a>]) -> HashMap<&'a TopicName, usize> {
     topics
         .iter()
         .enumerate()

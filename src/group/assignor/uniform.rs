@@ -9,11 +9,14 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::shares::{Link, share_out};
-use super::subscriber::{Subscriber, Topic, numbers_of};
+use super::subscriber::{SubscribedTopic, Subscriber, numbers_of};
 use crate::types::TopicPartition;
 
 /// What each of `members` owns.
-pub(super) fn assign(members: &[&Subscriber], topics: &[Topic<'_>]) -> Vec<Vec<TopicPartition>> {
+pub(super) fn assign(
+    members: &[&Subscriber],
+    topics: &[SubscribedTopic<'_>],
+) -> Vec<Vec<TopicPartition>> {
     let (pools, mut links) = pools_of(topics);
     let mut owners = current_owners(members, topics, &pools, &mut links);
     let supply = pools
@@ -48,7 +51,7 @@ struct Pool {
     subscribers: usize,
 }
 
-fn pools_of(topics: &[Topic<'_>]) -> (Vec<Pool>, Vec<Link>) {
+fn pools_of(topics: &[SubscribedTopic<'_>]) -> (Vec<Pool>, Vec<Link>) {
     let mut pools: Vec<Pool> = Vec::new();
     let mut links = Vec::new();
     let mut numbers = HashMap::new();
@@ -76,7 +79,7 @@ fn pools_of(topics: &[Topic<'_>]) -> (Vec<Pool>, Vec<Link>) {
 /// The current owner of each partition, as far as it may still have it. Counts it in `links`.
 fn current_owners(
     members: &[&Subscriber],
-    topics: &[Topic<'_>],
+    topics: &[SubscribedTopic<'_>],
     pools: &[Pool],
     links: &mut [Link],
 ) -> Owners {

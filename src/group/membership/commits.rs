@@ -8,7 +8,7 @@ use super::errors::{fenced, refused};
 use crate::error::{Error, Kind, Result};
 use crate::group::group_handle::GroupGuard;
 use crate::group::machine::{self, GroupEvent};
-use crate::group::offsets_line::{Entry, LineKind};
+use crate::group::offsets_line::{LineKind, OffsetsEntry};
 use crate::group::state::GroupState;
 use crate::types::{TopicPartition, Uuid};
 
@@ -18,14 +18,14 @@ impl Membership {
     ///
     /// # Errors
     /// Those of [`Membership::commit`].
-    pub fn commit_starts(&mut self, entries: Vec<Entry>) -> Result<()> {
+    pub fn commit_starts(&mut self, entries: Vec<OffsetsEntry>) -> Result<()> {
         let id = self.id();
         let (mut held, state) = self.locked("commit start offsets")?;
         let Some(me) = state.members.get(&id) else {
             return Err(fenced(id));
         };
         let epoch = me.epoch;
-        let entries: Vec<Entry> = entries
+        let entries: Vec<OffsetsEntry> = entries
             .into_iter()
             .filter(|e| {
                 held.state()
@@ -47,7 +47,7 @@ impl Membership {
     /// [`Kind::Fenced`] if the group no longer has this member, or the lock was taken over while
     /// this process was stopped: a member that is still in the group commits again;
     /// [`Kind::Unknown`] if it is perhaps committed; [`Kind::Busy`], [`Kind::DiskFull`]: it is not.
-    pub fn commit(&mut self, entries: Vec<Entry>) -> Result<()> {
+    pub fn commit(&mut self, entries: Vec<OffsetsEntry>) -> Result<()> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl Membership {
     pub fn release(
         &mut self,
         partitions: BTreeSet<TopicPartition>,
-        entries: Vec<Entry>,
+        entries: Vec<OffsetsEntry>,
     ) -> Result<()> {
         let id = self.id();
         let boot_id = self.store.boot_id();
@@ -94,7 +94,7 @@ impl Membership {
     ///
     /// # Errors
     /// Those of [`Membership::commit`]; it has left even so, as by a crash.
-    pub fn leave(mut self, entries: Vec<Entry>) -> Result<()> {
+    pub fn leave(mut self, entries: Vec<OffsetsEntry>) -> Result<()> {
         let id = self.id();
         let (boot_id, is_static) = (self.store.boot_id(), self.is_static);
         let (mut held, state) = self.locked("leave the group")?;
@@ -131,12 +131,12 @@ fn append_commit(
     held: &mut GroupGuard<'_>,
     state: &GroupState,
     id: Uuid,
-    entries: Vec<Entry>,
+    entries: Vec<OffsetsEntry>,
 ) -> Result<bool> {
     let Some(me) = state.members.get(&id) else {
         return Err(fenced(id));
     };
-    let owned: Vec<Entry> = entries
+    let owned: Vec<OffsetsEntry> = entries
         .into_iter()
         .filter(|entry| {
             let tp = TopicPartition::new(entry.topic.clone(), entry.partition);

@@ -13,7 +13,7 @@ use crate::error::Kind;
 use crate::group::change::{CommitEntry, delete, reset};
 use crate::group::fixture::{Fixture, LONG, create, named, options, place, topic};
 use crate::group::subscription::Naming;
-use crate::group::{Entry, committed_offsets, describe};
+use crate::group::{OffsetsEntry, committed_offsets, describe};
 use crate::types::PartitionId;
 
 /// The partitions that a member owns, its topics' names without their dashes.

@@ -39,12 +39,12 @@ const KEPT: usize = 16;
 
 /// The topics that are open in this process.
 #[derive(Debug, Default)]
-pub struct OpenTopics {
+pub struct TopicCache {
     shared: Mutex<HashMap<TopicName, Weak<Read>>>,
     recent: LruCache<TopicName, Arc<Read>, KEPT>,
 }
 
-impl OpenTopics {
+impl TopicCache {
     fn lock(&self) -> MutexGuard<'_, HashMap<TopicName, Weak<Read>>> {
         // A panic leaves whole values, and they are only a cache.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,7 +70,7 @@ impl OpenTopics {
 impl KnownTopic {
     /// Caches the file that was just read.
     pub(crate) fn keep(
-        open: &OpenTopics,
+        open: &TopicCache,
         name: &TopicName,
         meta: TopicMeta,
         file: CachedFile,
@@ -89,7 +89,7 @@ impl KnownTopic {
     ///
     /// # Errors
     /// [`Io`](crate::error::Kind::Io).
-    pub(crate) fn kept(open: &OpenTopics, name: &TopicName) -> Result<Option<Self>> {
+    pub(crate) fn kept(open: &TopicCache, name: &TopicName) -> Result<Option<Self>> {
         match open.get(name) {
             Some(known) if known.file.is_current()? => {
                 open.recent.put(name, &known);

@@ -13,7 +13,7 @@ pub use configs::{DescribedConfig, TopicConfigs};
 pub(crate) use deleted_topic::DeletedTopics;
 pub use deleted_topics::{forget_deleted, gather_proofs};
 pub(crate) use deleted_topics::{is_deleted, is_on_the_way, keep_proof};
-pub use known_topic::{KnownTopic, OpenTopics};
+pub use known_topic::{KnownTopic, TopicCache};
 pub use topic_file::{
     TopicFile, list, read_if_there, read_to_change, replace, update_all, update_each,
 };

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 
 use crate::proc::{Failure, Place};
-use mq::group::{Entry, Line, LineKind};
+use mq::group::{Line, LineKind, OffsetsEntry};
 use mq::types::{TopicName, Uuid};
 
 /// How many records there are before, and how many come while members are at work.
@@ -56,7 +56,7 @@ pub fn grow(place: &Place) -> Result<(), Failure> {
 
 /// A commit for a topic that is no more.
 pub fn other_topics_line(offset: i64) -> Line {
-    let entry = Entry {
+    let entry = OffsetsEntry {
         topic: TopicName::new("gone").expect("a name"),
         topic_id: Uuid([1; 16]),
         partition: 0,

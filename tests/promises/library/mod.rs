@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use mq::client::{Admin, NewTopic, Producer, ProducerOptions, StoreDir};
+use mq::client::{Admin, Producer, ProducerOptions, StoreDir, TopicRequest};
 use mq::types::{TopicName, TopicPartition};
 
 use crate::cli::Shell;
@@ -43,7 +43,7 @@ impl Place {
     }
 
     fn create(&self, partitions: i32) {
-        let new = NewTopic::new(self.topic.clone(), partitions);
+        let new = TopicRequest::new(self.topic.clone(), partitions);
         self.admin.create_topic(&new).expect("created");
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::MembershipThread;
-use super::source::Source;
+use super::source::ReplicaSource;
 use crate::client::group_session::orders::Order;
 use crate::error::Result;
 use crate::partition::PartitionReader;
@@ -12,7 +12,7 @@ use crate::store::TopicHandle;
 use crate::types::{TopicName, TopicPartition};
 
 /// The replica that a reader reads.
-pub(crate) fn source_of(reader: &PartitionReader) -> Source {
+pub(crate) fn source_of(reader: &PartitionReader) -> ReplicaSource {
     let (broker, tp) = (reader.broker(), reader.replica().tp());
     let partition = reader.topic().partition(tp.partition).ok();
     (broker, partition.and_then(|p| p.uuid_of(broker)))

@@ -18,7 +18,7 @@ pub(crate) struct Stopping {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum KeepOrRelease {
     /// It is kept until more is known.
     Wait,
     /// It is free for its next owner.
@@ -29,14 +29,14 @@ pub(crate) enum Then {
 
 /// The decision. A partition that the caller was ordered to stop is given up even if it is the
 /// member's target again: the order cannot be taken back.
-pub(crate) fn decide(found: Stopping) -> Then {
+pub(crate) fn decide(found: Stopping) -> KeepOrRelease {
     let is_over = found.is_delivered || found.is_output_closed;
     if !(found.is_late || found.is_unread && is_over) {
-        Then::Wait
+        KeepOrRelease::Wait
     } else if found.is_target {
-        Then::TakeAgain
+        KeepOrRelease::TakeAgain
     } else {
-        Then::Release
+        KeepOrRelease::Release
     }
 }
 
@@ -49,11 +49,11 @@ mod tests {
         // Unread, delivered, output closed, late; `None`: either.
         let (yes, no) = (Some(true), Some(false));
         let table = [
-            ([None, None, None, yes], Then::Release),
-            ([yes, yes, None, no], Then::Release),
-            ([yes, no, yes, no], Then::Release),
-            ([yes, no, no, no], Then::Wait),
-            ([no, None, None, no], Then::Wait),
+            ([None, None, None, yes], KeepOrRelease::Release),
+            ([yes, yes, None, no], KeepOrRelease::Release),
+            ([yes, no, yes, no], KeepOrRelease::Release),
+            ([yes, no, no, no], KeepOrRelease::Wait),
+            ([no, None, None, no], KeepOrRelease::Wait),
         ];
         for bits in 0..32_u8 {
             let flags: [bool; 5] = std::array::from_fn(|at| bits & (1 << at) != 0);
@@ -78,7 +78,7 @@ mod tests {
                 is_target,
             };
             let then = match then {
-                Then::Release if is_target => Then::TakeAgain,
+                KeepOrRelease::Release if is_target => KeepOrRelease::TakeAgain,
                 then => *then,
             };
             assert_eq!(decide(found), then, "{found:?}");

@@ -6,7 +6,7 @@ use super::{Holding, MembershipThread, WAITS_LONG};
 use crate::client::group_session::ends::Ends;
 use crate::client::group_session::orders::{CommitWhen, End, Generation, Order};
 use crate::error::{Kind, Result};
-use crate::group::Entry;
+use crate::group::OffsetsEntry;
 use crate::types::{LeaderEpoch, Offset, TopicPartition};
 
 impl MembershipThread {
@@ -71,11 +71,11 @@ impl MembershipThread {
     }
 
     /// What was delivered and is not committed, of the partitions that `which` selects.
-    pub(crate) fn entries(&self, which: impl Fn(&TopicPartition) -> bool) -> Vec<Entry> {
+    pub(crate) fn entries(&self, which: impl Fn(&TopicPartition) -> bool) -> Vec<OffsetsEntry> {
         self.held
             .iter()
             .filter(|(tp, holding)| holding.position > holding.committed && which(tp))
-            .map(|(tp, holding)| Entry {
+            .map(|(tp, holding)| OffsetsEntry {
                 topic: tp.topic.clone(),
                 topic_id: holding.topic_id,
                 partition: tp.partition,

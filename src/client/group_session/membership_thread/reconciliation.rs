@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::following::source_of;
-use super::giving_up::{Stopping, Then, decide};
+use super::giving_up::{KeepOrRelease, Stopping, decide};
 use super::{
     Failing, GRACE, Holding, MembershipThread, QUICK_POLL, TRY_AGAIN, TRY_SOON, lock, removed,
 };
@@ -15,7 +15,7 @@ use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::client::{missed, open_reader};
 use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result, shell_word};
-use crate::group::{self, Committed, Entry, OffsetCheck, check_offset};
+use crate::group::{self, Committed, OffsetCheck, OffsetsEntry, check_offset};
 use crate::partition::PartitionReader;
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
 
@@ -74,13 +74,13 @@ impl MembershipThread {
             };
             let then = decide(found);
             match then {
-                Then::Wait => {
+                KeepOrRelease::Wait => {
                     let first = waits_since.map_or(since, |other: Duration| other.min(since));
                     waits_since = Some(first);
                 }
-                Then::Release | Then::TakeAgain => ready.push(tp.clone()),
+                KeepOrRelease::Release | KeepOrRelease::TakeAgain => ready.push(tp.clone()),
             }
-            if then == Then::Release {
+            if then == KeepOrRelease::Release {
                 moving.insert(tp.clone());
             }
         }
@@ -293,7 +293,7 @@ impl MembershipThread {
         if missing.len() < opened.len() {
             self.note_unused_start();
         }
-        let mut starts: BTreeMap<TopicPartition, Entry> = BTreeMap::new();
+        let mut starts: BTreeMap<TopicPartition, OffsetsEntry> = BTreeMap::new();
         if !missing.is_empty() {
             let entries = self.starts_of(&missing)?;
             for entry in &entries {
@@ -327,7 +327,7 @@ impl MembershipThread {
                 begun.push(Ok(place));
                 continue;
             }
-            let of_start = |start: &Entry| (start.offset, start.offset, start.leader_epoch);
+            let of_start = |start: &OffsetsEntry| (start.offset, start.offset, start.leader_epoch);
             begun.push(match (committed, starts.get(tp)) {
                 (Some(committed), _) => self.resume(reader, &committed),
                 (None, Some(start)) => Ok(of_start(start)),
@@ -420,7 +420,7 @@ impl MembershipThread {
     pub(crate) fn starts_of(
         &mut self,
         missing: &[&(TopicPartition, Uuid, PartitionReader)],
-    ) -> Result<Vec<Entry>> {
+    ) -> Result<Vec<OffsetsEntry>> {
         let mut by_topic: BTreeMap<&TopicName, Vec<&(TopicPartition, Uuid, PartitionReader)>> =
             BTreeMap::new();
         for one in missing {

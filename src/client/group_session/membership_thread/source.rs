@@ -3,4 +3,4 @@
 use crate::types::{BrokerId, Uuid};
 
 /// A replica: its broker, and the id of its directory.
-pub(crate) type Source = (BrokerId, Option<Uuid>);
+pub(crate) type ReplicaSource = (BrokerId, Option<Uuid>);

@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::cluster::controller::controller_file::ControllerFile;
 use crate::cluster::controller::controller_role::Me;
-use crate::cluster::controller::driver::{Changed, Controller, Raise};
+use crate::cluster::controller::driver::{Controller, Raise, TurnChanges};
 use crate::cluster::controller::leadership_transfer::{Mover, Terms, Witness};
 use crate::cluster::controller::metadata_update::{Warrant, change_all};
 use crate::cluster::controller::prober::{Prober, Round};
@@ -27,7 +27,7 @@ const ME: Me = Me {
     broker_id: 0,
     incarnation: 1,
 };
-const NOTHING: Changed = Changed {
+const NOTHING: TurnChanges = TurnChanges {
     topics: false,
     reports: false,
 };
@@ -173,14 +173,14 @@ impl Cluster {
     }
 
     /// A turn, with all probes that it requests.
-    fn turn(&mut self, changed: Changed) {
+    fn turn(&mut self, changed: TurnChanges) {
         self.turn_once(changed);
-        while self.controller.is_looking() {
+        while self.controller.is_probing() {
             self.turn_once(NOTHING);
         }
     }
 
-    fn turn_once(&mut self, changed: Changed) {
+    fn turn_once(&mut self, changed: TurnChanges) {
         let notified = &mut self.notified;
         self.controller
             .turn(&self.brokers, changed, &mut |t| match t {
@@ -272,7 +272,7 @@ fn a_report_of_a_lost_directory_ends_in_a_fence() {
     std::fs::remove_dir_all(lost).unwrap();
     let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
     failure_reports::report(&cluster.store, &tp).unwrap();
-    cluster.turn(Changed {
+    cluster.turn(TurnChanges {
         topics: false,
         reports: true,
     });
@@ -299,7 +299,7 @@ fn a_log_directory_that_is_away_proves_nothing_of_its_replicas() {
         std::fs::rename(&path, &aside).unwrap();
         let tp = TopicPartition::new(TopicName::new("t").unwrap(), 1);
         failure_reports::report(&cluster.store, &tp).unwrap();
-        cluster.turn(Changed {
+        cluster.turn(TurnChanges {
             topics: false,
             reports: true,
         });
@@ -320,7 +320,7 @@ fn a_lock_that_is_kept_is_taken_for_stuck_after_two_seconds() {
     held.stand_still();
     let begun = cluster.store.clock().monotonic();
     failure_reports::report(&cluster.store, &tp).unwrap();
-    cluster.turn(Changed {
+    cluster.turn(TurnChanges {
         topics: false,
         reports: true,
     });

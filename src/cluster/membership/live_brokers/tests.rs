@@ -97,7 +97,7 @@ fn brokers_come_live_and_go() {
     let now = || store.clock().monotonic();
     let timeout = Duration::from_secs(5);
     let mut watcher = new_watcher(&OsDisk);
-    let mut members = Membership::new(&store, None);
+    let mut members = BrokerMembership::new(&store, None);
     members.watch(&mut *watcher).expect("watch");
     let seen = members.observe(now()).expect("look");
     assert!(!seen[&0].alive && seen.len() == 1);

@@ -86,7 +86,7 @@ fn a_partition_goes_over_with_its_last_commit() {
         .commit(vec![place.entry(moved.partition, 10)])
         .expect("commit");
     assert_eq!(place.committed("g", moved.partition), Some(10));
-    let replaced = Entry {
+    let replaced = OffsetsEntry {
         topic_id: Uuid([9; 16]),
         ..place.entry(moved.partition, 1)
     };
@@ -265,7 +265,7 @@ fn work(place: &Fixture, n: usize) -> usize {
         member.refresh_offsets().expect("offsets");
         let me = member.me().expect("nobody removes the living").clone();
         let mine = me.owned.iter();
-        let entries: Vec<Entry> = mine
+        let entries: Vec<OffsetsEntry> = mine
             .map(|tp| {
                 place.entry(
                     tp.partition,
