@@ -127,7 +127,7 @@ impl StoreDir {
         StoreDir::open(disk, clock, path)
     }
 
-    /// Opens the store at `path` for changes. Its name is durable then, whoever created it.
+    /// Opens the store at `path` for changes. Its name is durable then, also if another process created it.
     ///
     /// # Errors
     /// As [`StoreDir::open_or_create`], and [`Kind::NoStore`].
