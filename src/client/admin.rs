@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::followers::{FollowerDescription, followers};
-use super::leader_reader::open_now;
+use super::leader_reader::open_now_within;
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};
 use crate::partition::{self, PartitionReader, StatePage};
@@ -14,6 +14,10 @@ use crate::store::topics::topic_file;
 use crate::store::{DescribedConfig, StoreDir, TopicMeta};
 use crate::types::{BrokerId, LeaderEpoch, Offset, PartitionId, TopicName, TopicPartition, Uuid};
 use crate::{lifecycle, log};
+
+/// How long a description waits for leaders that are not there, all of them together: one that is
+/// about to be elected needs milliseconds.
+const LEADERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Administers the topics of a store.
 #[derive(Debug, Clone)]
@@ -167,9 +171,12 @@ impl Admin {
         let name = &meta.name;
         let configs = meta.configs()?.describe();
         let meant = meta.partitions.iter().filter(|p| is_meant(p.partition));
+        let started = self.store.clock().monotonic();
         let partitions = meant.map(|partition| {
             let tp = TopicPartition::new(name.clone(), partition.partition);
-            let observed = open_now(&self.store, &tp).and_then(|reader| {
+            let waited = self.store.clock().monotonic().saturating_sub(started);
+            let timeout = LEADERS_TIMEOUT.saturating_sub(waited);
+            let observed = open_now_within(&self.store, &tp, timeout).and_then(|reader| {
                 let page = reader.page()?;
                 Ok((page, log_description(&reader, &page)?))
             });

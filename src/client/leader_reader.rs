@@ -64,6 +64,20 @@ pub fn open_now(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionR
     first_reader(store, || leader_retry::open_reader(store, tp))
 }
 
+/// As [`open_now`], but waits for a leader that is not there for up to `timeout` only.
+///
+/// # Errors
+/// As [`open_reader`].
+pub(super) fn open_now_within(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    timeout: Duration,
+) -> Result<PartitionReader> {
+    first_reader(store, || {
+        leader_retry::open_reader_within(store, tp, timeout)
+    })
+}
+
 pub(crate) const END_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How long a new leader may take to hear from the other replicas.

@@ -42,8 +42,20 @@ pub(super) fn open_writer(
 /// # Errors
 /// As [`PartitionReader::open`].
 pub(super) fn open_reader(store: &Arc<StoreDir>, tp: &TopicPartition) -> Result<PartitionReader> {
+    open_reader_within(store, tp, READER_TIMEOUT)
+}
+
+/// As [`open_reader`], but tries for up to `timeout`.
+///
+/// # Errors
+/// As [`PartitionReader::open`].
+pub(super) fn open_reader_within(
+    store: &Arc<StoreDir>,
+    tp: &TopicPartition,
+    timeout: Duration,
+) -> Result<PartitionReader> {
     let never = || false;
-    retry(store, tp, READER_TIMEOUT, &never, || {
+    retry(store, tp, timeout, &never, || {
         PartitionReader::open(store, tp)
     })
 }

@@ -10,7 +10,7 @@ use super::switches::is_long;
 
 const WORKERS: usize = 2;
 
-/// A scenario's name, and its weight: a short run makes a quarter as many kills, one with
+/// A scenario's name, and its weight: a short run makes a sixth as many kills, one with
 /// `MQ_LONG=1` ten times as many.
 pub struct Share {
     pub name: &'static str,
@@ -22,7 +22,7 @@ impl Share {
         if is_long() {
             self.weight * 10
         } else {
-            self.weight.div_ceil(4)
+            self.weight.div_ceil(6)
         }
     }
 }

@@ -2,7 +2,7 @@
 //! process has to go on as if nothing had happened, with all that was acknowledged.
 //!
 //! A counting run finds which calls a command makes and how often; the sweep goes over all of
-//! them, thinned evenly to a budget of kills (`MQ_LONG=1`: forty times as many, in rounds, since threads meet
+//! them, thinned evenly to a budget of kills (`MQ_LONG=1`: sixty times as many, in rounds, since threads meet
 //! differently each time).
 
 use std::fs;
@@ -574,7 +574,7 @@ fn a_killed_command_leaves_a_store_that_goes_on() {
     let (killed, owed) = (KILLED.load(Ordering::Relaxed), OWED.load(Ordering::Relaxed));
     println!("{killed} commands killed, {owed} records acknowledged before");
     assert!(
-        killed > 80 && owed > 250,
+        killed > 50 && owed > 150,
         "too few kills to tell: {killed}, {owed}"
     );
 }

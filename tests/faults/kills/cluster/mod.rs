@@ -240,5 +240,5 @@ fn a_killed_daemon_leaves_a_cluster_that_goes_on() {
     );
     let killed = KILLED.load(Ordering::Relaxed);
     println!("{killed} killed at the call meant");
-    assert!(killed > 12, "too few kills to tell: {killed}");
+    assert!(killed > 8, "too few kills to tell: {killed}");
 }
