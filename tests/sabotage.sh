@@ -744,6 +744,10 @@ sabotage "a target leads whose log starts lower" src/cluster/controller/leadersh
   '.filter(starts_there)' '' \
   lib a_target_whose_log_starts_lower
 
+sabotage "a log that begins again keeps the epochs of what it held" src/partition/replication/follower/comparison.rs \
+  '*epochs = LeaderEpochs::default();' '' \
+  divergence histories_of_rising_log_starts
+
 [[ $list ]] && exit
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

@@ -51,7 +51,15 @@ impl Follower {
         match against_start(&own.tail, leaders.first_base, leaders.end) {
             AgainstStart::Fits => {}
             AgainstStart::Empty => {
-                own = begin_at(&held, recovery.appender, own, leaders.first_base)?;
+                // Epochs of what this log once held may be larger than those of the leader's first
+                // batches. They go first: an empty log needs none.
+                let first = leaders.first_base;
+                let epoch = leaders.epochs.at(first).unwrap_or_default();
+                recovery.change_epochs(&mut own, |epochs| {
+                    *epochs = LeaderEpochs::default();
+                    epochs.begin(epoch, first);
+                })?;
+                own = begin_at(&held, recovery.appender, own, first)?;
             }
             AgainstStart::Apart => return Err(self.apart(&own, &leaders)),
         }
