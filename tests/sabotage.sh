@@ -705,7 +705,8 @@ sabotage "what ends the headers of a template may stand across a field's end" sr
   lib templates_that_are_accepted
 
 sabotage "segments go before the log start is on disk" src/partition/log_start/prepared.rs \
-  'replica.sync_page_and_names(timeout)?;' '' \
+  'replica.sync_page_and_names(timeout)?;
+        remove_below' 'remove_below' \
   log stop_in_trim
 
 sabotage "no checkpoint of the log start" src/partition/log_start/prepared.rs \

@@ -6,10 +6,10 @@ use super::admin::Admin;
 use super::leader_reader::open_now;
 use super::resolve::resolve_for_trim;
 use super::unresolved_offset::UnresolvedOffset;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::partition::{self, PartitionWriter, RaisedStart, Replica};
 use crate::store::{self, FORMAT_WITH_LOG_START, Liveness, TopicHandle};
-use crate::types::{BrokerId, Offset, TopicPartition};
+use crate::types::{BrokerId, Offset, TopicPartition, Uuid};
 
 /// Between two looks at the in-sync replicas.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
@@ -19,6 +19,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct PlannedTrim {
     /// The partition.
     pub tp: TopicPartition,
+    /// Its topic's id: a topic that is created again under the name is not trimmed.
+    pub topic_id: Uuid,
     /// The log start.
     pub from: Offset,
     /// The log start afterwards: `from`, or above.
@@ -44,6 +46,7 @@ impl Admin {
         let page = reader.page()?;
         Ok(PlannedTrim {
             tp: tp.clone(),
+            topic_id: reader.topic().meta().topic_id,
             from: page.tail.log_start,
             to: resolve_for_trim(&reader, &page, point)?,
         })
@@ -55,8 +58,9 @@ impl Admin {
     /// # Errors
     /// As [`partition::raise_log_start`].
     pub fn trim(&self, plan: &PlannedTrim) -> Result<RaisedStart> {
-        store::raise_format(self.store(), FORMAT_WITH_LOG_START, self.timeout())?;
         let mut writer = PartitionWriter::open(self.store(), &plan.tp, self.timeout())?;
+        check_id(writer.topic(), plan)?;
+        store::raise_format(self.store(), FORMAT_WITH_LOG_START, self.timeout())?;
         partition::raise_log_start(&mut writer, plan.to, self.timeout())
     }
 
@@ -97,6 +101,7 @@ impl Admin {
     /// The in-sync brokers whose replica's log starts below the trim's point.
     fn behind(&self, plan: &PlannedTrim) -> Result<Vec<BrokerId>> {
         let topic = TopicHandle::open(self.store(), &plan.tp.topic)?;
+        check_id(&topic, plan)?;
         let partition = topic.partition(plan.tp.partition)?;
         let liveness = Liveness::new(self.store());
         let mut behind = Vec::new();
@@ -118,5 +123,68 @@ impl Admin {
             behind.push(broker);
         }
         Ok(behind)
+    }
+}
+
+/// A writer keeps to the topic that it was opened with, so this is checked once.
+fn check_id(topic: &TopicHandle, plan: &PlannedTrim) -> Result<()> {
+    if topic.meta().topic_id == plan.topic_id {
+        return Ok(());
+    }
+    let name = &plan.tp.topic;
+    let text = format!("UNKNOWN_TOPIC_OR_PARTITION: {name} was deleted and created again");
+    Err(Error::new(Kind::UnknownTopic, text).cure("start again to trim the new one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::disk::OsDisk;
+    use crate::lifecycle::{NewTopic, create_topic, delete_topic};
+    use crate::record::BatchBuilder;
+    use crate::store::StoreDir;
+    use crate::types::{Compression, TimestampType, TopicName};
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// As while a person is asked for consent.
+    #[test]
+    fn a_topic_that_is_created_again_is_not_trimmed() {
+        let at = tempfile::tempdir().expect("a place");
+        let clock = Arc::new(SystemClock::default());
+        let store = StoreDir::open_or_create(Arc::new(OsDisk), clock, &at.path().join("store"));
+        let store = Arc::new(store.expect("a store"));
+        let tp = TopicPartition::new(TopicName::new("t").expect("a name"), 0);
+        let begin = || {
+            create_topic(&store, &NewTopic::embedded(tp.topic.clone(), 1), TIMEOUT).expect("made");
+            let mut writer = PartitionWriter::open(&store, &tp, TIMEOUT).expect("open");
+            let mut builder = BatchBuilder::new();
+            builder.append_value(1, b"v").expect("append");
+            let batch = builder.finish(Compression::None, TimestampType::CreateTime);
+            writer.append(&mut batch.expect("finish")).expect("append");
+            partition::Committer::open(&store, &tp, TIMEOUT)
+                .and_then(|mut committer| committer.commit(1))
+                .expect("committed");
+        };
+        begin();
+        let admin = Admin::new(&store, TIMEOUT);
+        let plan = admin
+            .plan_trim(&tp, UnresolvedOffset::End)
+            .expect("planned");
+        assert_eq!((plan.from, plan.to), (0, 1));
+        delete_topic(&store, &tp.topic, TIMEOUT).expect("deleted");
+        begin();
+        let refused = admin.trim(&plan).expect_err("another topic");
+        assert_eq!(refused.kind(), Kind::UnknownTopic);
+        let start = || open_now(&store, &tp).and_then(|reader| reader.page());
+        assert_eq!(start().expect("a page").tail.log_start, 0);
+        let plan = admin
+            .plan_trim(&tp, UnresolvedOffset::End)
+            .expect("planned");
+        admin.trim(&plan).expect("trimmed");
+        assert_eq!(start().expect("a page").tail.log_start, 1);
     }
 }

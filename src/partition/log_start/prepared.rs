@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::checkpoint::{UnplacedCheckpoint, is_temporary};
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
-use crate::log::{FileKind, LogPosition, SegmentFile, Segments, sync_failed};
+use crate::log::{FileKind, LogPosition, SegmentFile, Segments};
 use crate::partition::recovery::ReplicaRecovery;
 use crate::partition::replica::Replica;
 use crate::partition::state_page::{Intent, StatePage};
@@ -46,8 +46,13 @@ impl PreparedStart {
     /// be the log's end, the active segment is empty.
     ///
     /// # Errors
-    /// [`Kind::Io`].
-    pub(crate) fn prepare(replica: &Replica, page: &StatePage, to: Offset) -> Result<Self> {
+    /// [`Kind::Io`]; [`Kind::Offline`] after a failed sync of the names, which takes the replica offline.
+    pub(crate) fn prepare(
+        replica: &Replica,
+        page: &StatePage,
+        to: Offset,
+        timeout: Duration,
+    ) -> Result<Self> {
         let dir = &**replica.dir();
         let segments = Segments::list(dir)?.up_to(page.tail.active);
         let gone = segments.wholly_below(to).last();
@@ -61,7 +66,7 @@ impl PreparedStart {
         };
         if page.durable.segment < first_kept {
             // The page is about to name the next segment as durable: so is that segment's name.
-            dir.sync().map_err(|e| sync_failed(dir.path(), e))?;
+            replica.sync_page_and_names(timeout)?;
         }
         let checkpoint = match UnplacedCheckpoint::write(replica, to) {
             Ok(written) => Some(written),

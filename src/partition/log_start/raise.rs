@@ -55,7 +55,7 @@ pub fn raise_log_start(
             Committer::open(writer.store(), writer.tp(), timeout)?.commit(to)?;
             page = writer.make_ready()?;
         }
-        let mut prepared = PreparedStart::prepare(writer.replica(), &page, to)?;
+        let mut prepared = PreparedStart::prepare(writer.replica(), &page, to, timeout)?;
         let published = writer.when_ready(|ready| prepared.publish(ready.recovery, ready.page))?;
         if published == Published::Yes {
             let removed = prepared.finish(writer.replica(), timeout)?;

@@ -110,7 +110,7 @@ impl Follower {
         let Some(page) = self.replica.read_page()?.filter(is_due) else {
             return Ok(());
         };
-        let mut prepared = PreparedStart::prepare(&self.replica, &page, to)?;
+        let mut prepared = PreparedStart::prepare(&self.replica, &page, to, self.timeout)?;
         let published = self.when_following(epoch, |recovery, page| {
             // The leader shows all up to its start, and this log has the same up to its end.
             page.high_watermark = page.high_watermark.max(to);
