@@ -14,10 +14,11 @@ use super::planned_replica::PlannedReplica;
 use super::removal::move_aside;
 use super::strays::named;
 use super::unpublished_replica::UnpublishedReplica;
+use crate::clock::Moment;
 use crate::disk::{Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{FileKind, LeaderEpochs, PartitionMetadata, SegmentFile};
-use crate::partition::{PAGE_FILE, Role, SYNC_FILE, StatePage, remove_dir};
+use crate::partition::{ClockNote, PAGE_FILE, Role, SYNC_FILE, StatePage, remove_dir};
 use crate::store::{self, LogDir, PartitionMeta, ReplicaMeta, StoreDir};
 use crate::timing::PROBE_WITHIN;
 use crate::types::{BrokerId, PartitionId, TopicName, TopicPartition, Uuid};
@@ -314,6 +315,7 @@ fn fill_replica(
     // No lock: no other process writes to a state page that is not sound yet.
     let mut page = StatePage::new(store.boot_id(), plan.topic_id, meta.uuid, 0);
     page.role = plan.role;
+    page.clock = ClockNote::created(Moment::now(&**store.clock()));
     page.maker = Some(maker.id());
     page.write_first(&*page_file)
         .map_err(error("write the state page of"))?;

@@ -13,6 +13,7 @@
 //! Invariant: a batch is neither readable nor acknowledged until the state page includes it.
 
 mod append;
+mod clock_note;
 mod dir_sync;
 mod end_of_files;
 mod expected_replica;
@@ -28,6 +29,7 @@ mod state_page;
 mod timed_reads;
 
 pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm};
+pub use clock_note::ClockNote;
 pub(crate) use first_use::follow;
 pub use first_use::{first_follower_reader, first_reader};
 pub use log_start::{RaisedStart, Removed, raise_log_start};

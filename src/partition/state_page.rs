@@ -21,7 +21,8 @@
 //!   79 sealed       u8       | 216 its offset           i64 |
 //!   80 intent's offset i64   | 224 time indexed up to   i64 |
 //!   88 first timestamp i64   |                              |
-//!   96 maker        16 bytes |     (112 to 128: zeros)      |
+//!   96 maker        16 bytes | 480 clock note   24 bytes    |
+//!                            |     (112 to 128: zeros)      |
 //! ```
 //!
 //! All little-endian: the file never leaves its machine.
@@ -33,6 +34,7 @@
 
 use std::time::Duration;
 
+use super::clock_note::ClockNote;
 use super::replication::JoiningSet;
 use crate::clock::Clock;
 use crate::disk::File;
@@ -48,6 +50,8 @@ const COPY_BYTES: usize = 512;
 const MAKER_AT: usize = 96;
 /// Where the joining replicas stand.
 const JOINING_AT: usize = 288;
+/// Where the clock note stands.
+const CLOCK_AT: usize = 480;
 /// Between the starts of the two copies.
 const COPY_STRIDE: u64 = 4096;
 /// The file's length.
@@ -167,6 +171,8 @@ pub struct StatePage {
     pub maker: Option<Uuid>,
     /// The replicas that are about to join the in-sync replicas (a leader's page only).
     pub joining: JoiningSet,
+    /// What the last removal by age knew of the clocks, in this boot.
+    pub clock: ClockNote,
 }
 
 impl StatePage {
@@ -192,6 +198,7 @@ impl StatePage {
             synced_version: 0,
             maker: None,
             joining: JoiningSet::default(),
+            clock: ClockNote::default(),
         }
     }
 
@@ -200,6 +207,14 @@ impl StatePage {
     /// that such a sync covered.
     pub(crate) fn begin_generation(&mut self, _: UnseenSync) {
         self.generation += 1;
+    }
+
+    /// Moves the page to a boot. The clock note of another one says nothing.
+    pub(crate) fn enter_boot(&mut self, boot_id: [u8; 16]) {
+        if self.boot_id != boot_id {
+            self.boot_id = boot_id;
+            self.clock = ClockNote::default();
+        }
     }
 
     /// The end of what counts as stored here: what is durable where every message is synced, else
@@ -404,6 +419,7 @@ impl StatePage {
         put(272, &self.last_stable_offset.to_le_bytes());
         put(280, &self.synced_version.to_le_bytes());
         put(JOINING_AT, &self.joining.encode());
+        put(CLOCK_AT, &self.clock.encode());
         let crc = crc32fast::hash(&raw[..CRC_AT]);
         raw[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         raw
@@ -488,6 +504,7 @@ impl StatePage {
             synced_version: u64_at(280)?,
             maker: Some(Uuid(field(raw, MAKER_AT)?)).filter(|maker| *maker != Uuid::ZERO),
             joining: JoiningSet::decode(raw.get(JOINING_AT..)?)?,
+            clock: ClockNote::decode(raw.get(CLOCK_AT..)?)?,
         })
     }
 }
@@ -521,6 +538,10 @@ mod tests {
             version: 7,
         };
         assert!(page.joining.enter(joins));
+        page.clock = ClockNote::created(crate::clock::Moment {
+            wall_ms: 8,
+            boottime_ms: 9,
+        });
         page
     }
 

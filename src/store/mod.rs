@@ -49,8 +49,8 @@ pub use sharing::{Given, Paths, create_shared, not_shared, plan_shared};
 pub(crate) use small_file::{read_small, replace_small};
 pub use staging::{StagingDir, Suspects};
 pub use topics::{
-    DescribedConfig, KnownTopic, PartitionMeta, Reassignment, ReplicaMeta, Retired, TopicConfigs,
-    TopicFile, TopicHandle, TopicMeta, forget_deleted, gather_proofs, read_if_there,
+    CleanupPolicy, DescribedConfig, KnownTopic, PartitionMeta, Reassignment, ReplicaMeta, Retired,
+    TopicConfigs, TopicFile, TopicHandle, TopicMeta, forget_deleted, gather_proofs, read_if_there,
     read_to_change, replace, update_all, update_each,
 };
 pub(crate) use topics::{exists, is_deleted, is_on_the_way, keep_proof, path_in_store};

@@ -397,7 +397,7 @@ impl ReplicaRecovery<'_> {
         } else {
             page.high_watermark
         };
-        page.boot_id = self.expected.boot_id;
+        page.enter_boot(self.expected.boot_id);
         // The recovery has read any note that remains, or has rewritten its bytes.
         page.begin_generation(UnseenSync::Copied);
         page.intent = Intent::None;

@@ -98,7 +98,7 @@ impl ReplicaRecovery<'_> {
         self.or_offline(&mut page, synced)?;
         self.write_epochs(&mut page, &recovered.epochs)?;
         if page.boot_id != self.expected.boot_id {
-            page.boot_id = self.expected.boot_id;
+            page.enter_boot(self.expected.boot_id);
             page.seal = Some(Seal::Recovered);
         }
         page.tail = recovered.tail;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::cleanup_policy::CleanupPolicy;
+use super::known_configs::{KAFKAS, KNOWN, Known};
 use crate::error::{Error, Kind, Result, did_you_mean, near_names};
 use crate::record::DECOMPRESSED_LEN_MAX;
 use crate::types::{Compression, TimestampType, TopicName};
@@ -35,6 +37,26 @@ pub struct TopicConfigs {
     /// How long a follower may be behind before it leaves the ISR, ms. A broker's config in Kafka,
     /// with the same name and default.
     pub replica_lag_time_max_ms: u64,
+    /// What is done with old records.
+    pub cleanup_policy: CleanupPolicy,
+    /// How long a record is kept, ms; `None`: for ever. Kafka's default is 7 days; what people pipe
+    /// into a topic is not removed here unless they said so.
+    pub retention_ms: Option<i64>,
+    /// How many bytes of a partition's log are kept; `None`: all.
+    pub retention_bytes: Option<u64>,
+    /// How long a tombstone stays after it was first compacted, ms.
+    pub delete_retention_ms: u64,
+    /// How long a record stays as it is before it is compacted, ms.
+    pub min_compaction_lag_ms: u64,
+    /// After how long a record is compacted at the latest, ms; [`TopicConfigs::NEVER`]: by the dirty
+    /// ratio alone.
+    pub max_compaction_lag_ms: u64,
+    /// From which share of bytes on that no compaction has seen a log is compacted, in millionths.
+    pub min_cleanable_dirty_ppm: u32,
+    /// How far before the present a timestamp may be, ms; [`TopicConfigs::NEVER`]: any.
+    pub timestamp_before_max_ms: u64,
+    /// How far after the present a timestamp may be, ms; [`TopicConfigs::NEVER`]: any.
+    pub timestamp_after_max_ms: u64,
 }
 
 /// One config as it is described: name, value as text, and whether it was set on the topic.
@@ -48,117 +70,11 @@ pub struct DescribedConfig {
     pub explicit: bool,
 }
 
-/// A config: its name, default, and what it accepts.
-struct Known {
-    name: &'static str,
-    default: &'static str,
-    allowed: &'static str,
-    /// The values that it takes by name, if any.
-    words: &'static [&'static str],
-}
-
-const KNOWN: [Known; 12] = [
-    Known {
-        name: "compression.type",
-        default: "producer",
-        allowed: "producer, uncompressed, gzip, snappy, lz4 or zstd",
-        words: &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
-    },
-    Known {
-        name: "flush.messages",
-        default: "1",
-        allowed: "1 or more records, or 'never'",
-        words: &["never"],
-    },
-    Known {
-        name: "flush.ms",
-        default: "never",
-        allowed: "1 or more ms, or 'never'",
-        words: &["never"],
-    },
-    Known {
-        name: "index.interval.bytes",
-        default: "4096",
-        allowed: "0 to 2147483647 bytes",
-        words: &[],
-    },
-    Known {
-        name: "max.message.bytes",
-        default: "1048588",
-        allowed: "128 to 2147483647 bytes",
-        words: &[],
-    },
-    Known {
-        name: "message.timestamp.type",
-        default: "CreateTime",
-        allowed: "CreateTime or LogAppendTime",
-        words: &["CreateTime", "LogAppendTime"],
-    },
-    Known {
-        name: "min.insync.replicas",
-        default: "1",
-        allowed: "1 to 32767 replicas",
-        words: &[],
-    },
-    Known {
-        name: "replica.lag.time.max.ms",
-        default: "30000",
-        allowed: "100 or more ms",
-        words: &[],
-    },
-    Known {
-        name: "segment.bytes",
-        default: "1073741824",
-        allowed: "1024 to 2147483647 bytes",
-        words: &[],
-    },
-    Known {
-        name: "segment.index.bytes",
-        default: "10485760",
-        allowed: "24 to 2147483647 bytes",
-        words: &[],
-    },
-    Known {
-        name: "segment.ms",
-        default: "604800000",
-        allowed: "1 or more ms",
-        words: &[],
-    },
-    Known {
-        name: "unclean.leader.election.enable",
-        default: "false",
-        allowed: "true or false",
-        words: &["true", "false"],
-    },
-];
-
-/// Configs that Kafka has for topics and this version does not: the error for them says so.
-const KAFKAS: [&str; 22] = [
-    "cleanup.policy",
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.zstd.level",
-    "delete.retention.ms",
-    "file.delete.delay.ms",
-    "follower.replication.throttled.replicas",
-    "leader.replication.throttled.replicas",
-    "local.retention.bytes",
-    "local.retention.ms",
-    "max.compaction.lag.ms",
-    "message.downconversion.enable",
-    "message.timestamp.after.max.ms",
-    "message.timestamp.before.max.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "preallocate",
-    "remote.storage.enable",
-    "retention.bytes",
-    "retention.ms",
-    "segment.jitter.ms",
-    "message.format.version",
-];
-
 const INT_MAX: u64 = i32::MAX as u64;
+
+const TIMESTAMP_AFTER: &str = "message.timestamp.after.max.ms";
+/// Where `retention.ms` is set, a timestamp that far ahead would keep its segment for too long.
+const TIMESTAMP_AFTER_MAX_MS: u64 = 3_600_000;
 
 impl TopicConfigs {
     /// Most bytes of a batch as stored: no segment holds a larger one.
@@ -236,7 +152,33 @@ impl TopicConfigs {
         };
         let (known, unclean) = text("unclean.leader.election.enable")?;
         let unclean = unclean.parse().map_err(|_| refused(known, &unclean))?;
+        let limit = |name| -> Result<Option<u64>> {
+            let (_, value) = text(name)?;
+            if value == "-1" {
+                return Ok(None);
+            }
+            number(name, 0, i64::MAX as u64).map(Some)
+        };
+        let (known, policy) = text("cleanup.policy")?;
+        let cleanup_policy = policy.parse().map_err(|()| refused(known, &policy))?;
+        number("file.delete.delay.ms", 60_000, 60_000)?;
+        let (known, ratio) = text("min.cleanable.dirty.ratio")?;
+        let dirty = parse_ppm(&ratio).ok_or_else(|| refused(known, &ratio))?;
+        let retention_ms = limit("retention.ms")?.map(|ms| ms as i64);
+        let timestamp_after_max_ms = match (explicit.get(TIMESTAMP_AFTER), retention_ms) {
+            (None, Some(_)) => TIMESTAMP_AFTER_MAX_MS,
+            _ => number(TIMESTAMP_AFTER, 0, Self::NEVER)?,
+        };
         let configs = TopicConfigs {
+            cleanup_policy,
+            retention_ms,
+            retention_bytes: limit("retention.bytes")?,
+            delete_retention_ms: number("delete.retention.ms", 0, i64::MAX as u64)?,
+            min_compaction_lag_ms: number("min.compaction.lag.ms", 0, i64::MAX as u64)?,
+            max_compaction_lag_ms: number("max.compaction.lag.ms", 1, Self::NEVER)?,
+            min_cleanable_dirty_ppm: dirty,
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms", 0, Self::NEVER)?,
+            timestamp_after_max_ms,
             min_insync_replicas: number("min.insync.replicas", 1, i16::MAX as u64)? as usize,
             unclean_leader_election: unclean,
             replica_lag_time_max_ms: number("replica.lag.time.max.ms", 100, i64::MAX as u64)?,
@@ -265,6 +207,15 @@ impl TopicConfigs {
             )
             .cure("leave flush.ms out (of a topic that has it: --unset flush.ms), or say flush.messages=never"));
         }
+        if configs.max_compaction_lag_ms < configs.min_compaction_lag_ms {
+            let text = format!(
+                "max.compaction.lag.ms={} is less than min.compaction.lag.ms={}",
+                configs.max_compaction_lag_ms, configs.min_compaction_lag_ms
+            );
+            return Err(
+                Error::new(Kind::InvalidConfig, text).cure("raise the one, or lower the other")
+            );
+        }
         Ok(configs)
     }
 
@@ -284,6 +235,9 @@ impl TopicConfigs {
         let mut alone = BTreeMap::from([(name.to_owned(), value.to_owned())]);
         if name == "flush.ms" {
             alone.insert("flush.messages".to_owned(), "never".to_owned());
+        }
+        if name == "min.compaction.lag.ms" {
+            alone.insert("max.compaction.lag.ms".to_owned(), "never".to_owned());
         }
         Self::from_explicit(alone).map(|_| ())
     }
@@ -321,14 +275,32 @@ impl TopicConfigs {
             .iter()
             .map(|known| {
                 let set = self.explicit.get(known.name);
-                let value = set.map_or(known.default, String::as_str);
+                let value = match set {
+                    Some(value) => canonical(known, value).to_owned(),
+                    None if known.name == TIMESTAMP_AFTER && self.retention_ms.is_some() => {
+                        TIMESTAMP_AFTER_MAX_MS.to_string()
+                    }
+                    None => known.default.to_owned(),
+                };
                 DescribedConfig {
                     name: known.name,
-                    value: canonical(known, value).to_owned(),
+                    value,
                     explicit: set.is_some(),
                 }
             })
             .collect()
+    }
+
+    /// Whether records are removed once they are old, or the log is large.
+    pub fn removes_old(&self) -> bool {
+        self.cleanup_policy.deletes()
+            && (self.retention_ms.is_some() || self.retention_bytes.is_some())
+    }
+
+    /// Whether an older program would misread a topic with these configs: its page says what such a
+    /// program writes zeros over.
+    pub fn need_newer_format(&self) -> bool {
+        self.cleanup_policy.compacts() || self.removes_old()
     }
 
     /// Whether every message is synced before it is acknowledged or readable.
@@ -360,12 +332,21 @@ impl Default for TopicConfigs {
             min_insync_replicas: 1,
             unclean_leader_election: false,
             replica_lag_time_max_ms: 30_000,
+            cleanup_policy: CleanupPolicy::Delete,
+            retention_ms: None,
+            retention_bytes: None,
+            delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: Self::NEVER,
+            min_cleanable_dirty_ppm: 500_000,
+            timestamp_before_max_ms: Self::NEVER,
+            timestamp_after_max_ms: Self::NEVER,
         }
     }
 }
 
 fn canonical<'a>(known: &Known, value: &'a str) -> &'a str {
-    let never = known.name.starts_with("flush.") && value == "9223372036854775807";
+    let never = known.words.contains(&"never") && value == "9223372036854775807";
     if never { "never" } else { value }
 }
 
@@ -398,13 +379,24 @@ fn find(name: &str) -> Result<&'static Known> {
 }
 
 fn parse_number(known: &'static Known, text: &str, least: u64, most: u64) -> Result<u64> {
-    if text == "never" && most == TopicConfigs::NEVER && known.name.starts_with("flush.") {
+    if text == "never" && known.words.contains(&"never") {
         return Ok(TopicConfigs::NEVER);
     }
     text.parse()
         .ok()
         .filter(|n| (least..=most).contains(n))
         .ok_or_else(|| refused(known, text))
+}
+
+/// A share from 0 to 1, in millionths.
+fn parse_ppm(text: &str) -> Option<u32> {
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let share: f64 = text.parse().ok().filter(|_| plain)?;
+    (0.0..=1.0)
+        .contains(&share)
+        .then_some((share * 1e6).round() as u32)
 }
 
 fn refused(known: &Known, value: &str) -> Error {
@@ -452,7 +444,19 @@ mod tests {
         for (bad, says) in [
             (&[("segment.bytes", "1023")][..], "1024"),
             (&[("segment.byts", "1024")], "segment.bytes"),
-            (&[("retention.ms", "1")], "it has: "),
+            (&[("preallocate", "true")], "it has: "),
+            (&[("retention.ms", "-2")], "-1: no limit"),
+            (&[("cleanup.policy", "compress")], "compact,delete"),
+            (&[("file.delete.delay.ms", "1")], "60000 only"),
+            (&[("min.cleanable.dirty.ratio", "1.1")], "from 0 to 1"),
+            (&[("min.cleanable.dirty.ratio", "1e-1")], "from 0 to 1"),
+            (
+                &[
+                    ("min.compaction.lag.ms", "9"),
+                    ("max.compaction.lag.ms", "8"),
+                ],
+                "raise the one",
+            ),
             (&[("flush.ms", "100")], "flush.messages=never"),
             (
                 &[("flush.messages", "1"), ("flush.ms", "100")],
@@ -489,8 +493,32 @@ mod tests {
                 assert_eq!(reported, TopicConfigs::words(name).len(), "{name}");
             }
         }
-        assert_eq!(seen, 12);
+        assert_eq!(seen, 18);
         assert!(TopicConfigs::words("retention.ms").is_empty());
+    }
+
+    #[test]
+    fn retention_is_asked_for_and_bounds_timestamps() {
+        let after = |configs: &TopicConfigs| {
+            let described = configs.describe().into_iter();
+            let mut after = described.filter(|config| config.name == TIMESTAMP_AFTER);
+            after.next().map(|config| (config.value, config.explicit))
+        };
+        let plain = with(&[]).expect("configs");
+        assert!(!plain.removes_old() && !plain.need_newer_format());
+        assert_eq!(after(&plain), Some(("never".to_owned(), false)));
+        let week = with(&[("retention.ms", "604800000")]).expect("configs");
+        assert!(week.removes_old());
+        assert_eq!(week.retention_ms, Some(604_800_000));
+        assert_eq!(week.timestamp_after_max_ms, 3_600_000);
+        assert_eq!(after(&week), Some(("3600000".to_owned(), false)));
+        let pairs = [("retention.ms", "1"), (TIMESTAMP_AFTER, "never")];
+        let any = with(&pairs).expect("configs");
+        assert_eq!(any.timestamp_after_max_ms, TopicConfigs::NEVER);
+        assert_eq!(after(&any), Some(("never".to_owned(), true)));
+        let compacts = [("retention.ms", "1"), ("cleanup.policy", "compact")];
+        let compacts = with(&compacts).expect("configs");
+        assert!(!compacts.removes_old() && compacts.need_newer_format());
     }
 
     #[test]

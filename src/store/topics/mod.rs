@@ -1,14 +1,17 @@
 //! Topics by their files: the topic file, its configs, the handle that a process keeps open, and
 //! the deletion proofs.
 
+mod cleanup_policy;
 mod configs;
 mod deleted_topic;
 pub mod deleted_topics;
+mod known_configs;
 mod known_topic;
 pub mod topic_file;
 mod topic_handle;
 mod topic_meta;
 
+pub use cleanup_policy::CleanupPolicy;
 pub use configs::{DescribedConfig, TopicConfigs};
 pub(crate) use deleted_topic::DeletedTopics;
 pub use deleted_topics::{forget_deleted, gather_proofs};
