@@ -3,6 +3,7 @@
 mod append;
 pub(super) mod delivery_state;
 mod pace;
+mod passes;
 mod split;
 
 use std::collections::BTreeMap;
@@ -60,8 +61,14 @@ impl Delivery {
         });
         let appender = spawn("append", move || {
             let guard = EndGuard(Arc::clone(&shared));
-            append_all(&shared, jobs, give_back);
+            let passes = append_all(&shared, jobs, give_back);
             guard.0.ledger.end();
+            // After the end: what was sent is acknowledged, whatever a pass waits for.
+            shared.ledger.passes().close();
+            if let Some(passes) = passes {
+                // A pass that panicked has left the log as a killed process would.
+                let _ = passes.join();
+            }
         })?;
         Ok(Delivery {
             ledger,
@@ -84,12 +91,12 @@ impl Delivery {
     }
 }
 
-/// The appending thread.
+/// The appending thread. Returns the thread of the passes, if there is one.
 fn append_all(
     shared: &Arc<DeliveryState>,
     mut jobs: impl PendingBatches,
     give_back: Sender<BatchBuilder>,
-) {
+) -> Option<JoinHandle<()>> {
     let mut threads = Threads::default();
     let mut writers: BTreeMap<PartitionId, PartitionWriter> = BTreeMap::new();
     let mut appending = Appending::new(Arc::clone(&shared.replicated));
@@ -163,6 +170,7 @@ fn append_all(
                 .cure("see what is stored with mq-consume before sending anything again"),
         );
     }
+    threads.passes
 }
 
 /// Resolves in-flight batches again where leadership has changed.

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use super::appender_waker::AppenderWaker;
 use super::completion::Completion;
+use super::pass_queue::PassQueue;
 use super::producer_options::Receipt;
 use crate::error::{Error, Kind};
 use crate::partition::Appended;
@@ -98,6 +99,8 @@ pub(super) struct Ledger {
     appender: Option<Arc<AppenderWaker>>,
     /// Whether receipts are kept for [`Ledger::receipts`].
     keeps_receipts: bool,
+    /// Acknowledged partitions whose old segments may go.
+    passes: PassQueue,
     /// Gets the receipts instead, in their order, from one thread at a time.
     listener: Option<Mutex<Box<dyn Listener>>>,
 }
@@ -169,6 +172,7 @@ impl Ledger {
             bytes: AtomicUsize::new(0),
             appender: None,
             keeps_receipts: true,
+            passes: PassQueue::default(),
             listener: None,
         }
     }
@@ -361,12 +365,21 @@ impl Ledger {
         self.topic_version.load(Ordering::Relaxed)
     }
 
+    /// The partitions that wait for a pass of retention.
+    pub fn passes(&self) -> &PassQueue {
+        &self.passes
+    }
+
     /// Acknowledges these batches, each at the place where it was appended.
     pub fn acknowledge(&self, batches: impl IntoIterator<Item = (Ticket, Appended)>) {
         let mut completed = Vec::new();
+        let (wants_passes, mut for_passes) = (self.passes.is_wanted(), Vec::new());
         let mut guard = self.lock();
         let state = &mut *guard;
         for (ticket, appended) in batches {
+            if wants_passes && (ticket.first == 0 || appended.rolled) {
+                for_passes.push(ticket.partition);
+            }
             let Some(account) = state.accounts.get_mut(&ticket.partition) else {
                 continue;
             };
@@ -414,6 +427,9 @@ impl Ledger {
         }
         self.notify();
         self.notify_listener();
+        if !for_passes.is_empty() {
+            self.passes.enter(for_passes);
+        }
     }
 
     /// Ends the delivery. The first failure counts, except that a failure with unknown outcome

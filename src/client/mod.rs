@@ -16,6 +16,7 @@ mod leader_reader;
 mod leader_retry;
 mod ledger;
 mod missed;
+mod pass_queue;
 mod position;
 mod producer;
 mod producer_options;

@@ -30,7 +30,9 @@ use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Claim, InSync, begin_epoch, until_answered};
 use crate::store::topics::topic_file;
-use crate::store::{self, FencedLock, LogDir, StoreDir, TopicConfigs, TopicMeta, exists};
+use crate::store::{
+    self, FORMAT_WITH_LOG_START, FencedLock, LogDir, StoreDir, TopicConfigs, TopicMeta, exists,
+};
 use crate::types::{
     BrokerId, EMBEDDED_BROKER, PARTITIONS_MAX, PartitionId, TopicName, TopicPartition, Uuid,
 };
@@ -81,6 +83,7 @@ pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, timeout: Duration) ->
     check_partitions(new.assignment.len())?;
     check_assignment(&new.assignment)?;
     configs.check_replicas(new.assignment.iter().map(Vec::len).min().unwrap_or(0))?;
+    raise_format_for(store, &configs, timeout)?;
     at_current_place(store, &new.assignment, |logs| {
         if store::read_if_there(store, &new.name)?.is_some() {
             return Err(exists(&new.name));
@@ -226,17 +229,20 @@ pub fn alter_configs(
     Ok(meta)
 }
 
-/// Changes them in the topic file; returns the effective ones.
-fn change_configs(
-    store: &Arc<StoreDir>,
-    name: &TopicName,
+/// Raises the store's format version if an older program would misread a topic with these configs.
+fn raise_format_for(store: &StoreDir, configs: &TopicConfigs, timeout: Duration) -> Result<()> {
+    if configs.need_newer_format() {
+        store::raise_format(store, FORMAT_WITH_LOG_START, timeout)?;
+    }
+    Ok(())
+}
+
+/// A topic's configs after a change.
+fn changed_configs(
+    meta: &TopicMeta,
     set: &BTreeMap<String, String>,
     unset: &[String],
-    timeout: Duration,
-) -> Result<(TopicMeta, TopicConfigs)> {
-    let guard = FencedLock::acquire_store(store, "alter a topic", timeout)?;
-    let mut meta = store::read_to_change(store, name)?;
-    let before = meta.configs()?;
+) -> Result<TopicConfigs> {
     let mut explicit = meta.explicit.clone();
     explicit.extend(
         set.iter()
@@ -247,12 +253,33 @@ fn change_configs(
         TopicConfigs::check_name(name)?;
         explicit.remove(name);
     }
-    let after = TopicConfigs::from_explicit(explicit.clone())?;
+    TopicConfigs::from_explicit(explicit)
+}
+
+/// Changes them in the topic file; returns the effective ones.
+fn change_configs(
+    store: &Arc<StoreDir>,
+    name: &TopicName,
+    set: &BTreeMap<String, String>,
+    unset: &[String],
+    timeout: Duration,
+) -> Result<(TopicMeta, TopicConfigs)> {
+    // Without the lock, which the raise takes; under it another change may ask for the raise.
+    let (known, _) = topic_file::read(store, name)?;
+    raise_format_for(store, &changed_configs(&known, set, unset)?, timeout)?;
+    let guard = FencedLock::acquire_store(store, "alter a topic", timeout)?;
+    let mut meta = store::read_to_change(store, name)?;
+    let before = meta.configs()?;
+    let after = changed_configs(&meta, set, unset)?;
+    if after.need_newer_format() && !changed_configs(&known, set, unset)?.need_newer_format() {
+        let text = format!("topic {name} was changed meanwhile");
+        return Err(Error::new(Kind::Busy, text).cure("try again"));
+    }
     if after.min_insync_replicas > before.min_insync_replicas {
         meta.check_min_insync(&after)?;
     }
     let mode_changes = before.flush_messages != after.flush_messages;
-    meta.explicit = explicit;
+    meta.explicit = after.explicit().clone();
     meta.version += 1;
     if mode_changes {
         // If a leader lacks records that another in-sync replica has, this is refused before

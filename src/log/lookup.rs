@@ -26,6 +26,9 @@ pub struct Located {
     pub offset: Offset,
 }
 
+/// How many entries at the end of a time index are tried: behind the last of them a segment is walked.
+const ENTRIES_TRIED: usize = 8;
+
 /// One segment opened for a search.
 struct Searched<'a> {
     dir: &'a dyn Dir,
@@ -95,6 +98,25 @@ pub fn first_not_older(
         }
     }
     Ok(None)
+}
+
+/// The largest timestamp of a segment, ms; `None` if none of its batches has one. As a search by time
+/// does, it begins at the last entry of the time index that its batch confirms, and goes by headers to
+/// the end.
+///
+/// # Errors
+/// [`Kind::Damaged`] if the batches on the way do not follow each other; [`Kind::Io`].
+pub fn largest_timestamp(dir: &dyn Dir, base: Offset, tail: &Tail) -> Result<Option<Timestamp>> {
+    Searched::open(dir, base, tail)?.largest_timestamp()
+}
+
+/// The largest timestamp of a segment's first batch, ms; `None` if it has none.
+///
+/// # Errors
+/// [`Kind::Io`].
+pub fn first_timestamp(dir: &dyn Dir, base: Offset) -> Result<Option<Timestamp>> {
+    let first = header_at(dir, base, 0)?.map(|header| header.max_timestamp);
+    Ok(first.filter(|timestamp| *timestamp >= 0))
 }
 
 impl<'a> Searched<'a> {
@@ -269,6 +291,38 @@ impl<'a> Searched<'a> {
                 at.offset
             );
             return Err(damaged(self.dir, self.base, at.position, why));
+        }
+        Ok(None)
+    }
+
+    fn largest_timestamp(&self) -> Result<Option<Timestamp>> {
+        let mut at = self.last_indexed_time()?.unwrap_or_else(|| self.start());
+        let mut largest = -1;
+        while at.position < self.log_bytes {
+            let header = self.due_header(at)?;
+            largest = largest.max(header.max_timestamp);
+            at.position += header.total_len() as u64;
+            at.offset = header.last_offset() + 1;
+        }
+        Ok((largest >= 0).then_some(largest))
+    }
+
+    /// The batch of the last time index entry that it confirms.
+    fn last_indexed_time(&self) -> Result<Option<Located>> {
+        let Some((file, bytes)) = self.index(FileKind::TimeIndex) else {
+            return Ok(None);
+        };
+        let entries = bytes / TimeIndexEntry::BYTES;
+        for at in (0..entries).rev().take(ENTRIES_TRIED) {
+            let mut raw = [0; TimeIndexEntry::BYTES as usize];
+            let read = file.read_at(&mut raw, at * TimeIndexEntry::BYTES);
+            if !read.is_ok_and(|read| read == raw.len()) {
+                continue;
+            }
+            let confirmed = self.confirmed(TimeIndexEntry::decode(raw, self.base))?;
+            if confirmed.is_some() {
+                return Ok(confirmed);
+            }
         }
         Ok(None)
     }

@@ -6,6 +6,7 @@
 //! append/        the writer and group commit
 //! read/          reading without a lock
 //! log_start/     the log start rises, and what lies below is removed
+//! retention/     old segments are removed by age and size
 //! recovery/      what a dead writer, a power cut or a failed sync left behind
 //! replication/   the follower, the high watermark, the in-sync set, the seal, leader epochs
 //! ```
@@ -25,6 +26,7 @@ mod recovery;
 mod removal;
 mod replica;
 mod replication;
+mod retention;
 mod state_page;
 mod timed_reads;
 
@@ -42,6 +44,10 @@ pub use replica::{AppendGuard, Replica};
 pub use replication::{
     Ahead, Claim, Extents, Followed, Follower, InSync, Joining, Known, Sealed, Shown, Watermark,
     begin_epoch, raise_epoch, raise_epochs,
+};
+pub use retention::{
+    CleanupFile, FutureSegment, NextRemoval, Pass, RetentionLimits, RetentionPlan, remove_old,
+    retention_plan,
 };
 pub use state_page::{Intent, Offline, PAGE_FILE, Role, Seal, StatePage};
 pub use timed_reads::until_answered;

@@ -9,6 +9,7 @@ use super::delivery_state::{
     DeliveryState, KEEP_BYTES_MAX, PendingBatch, Threads, UNREADABLE, hand_to_sync, is_sync_due,
     perhaps_stored,
 };
+use super::passes::makes_room;
 use super::split::halves;
 use crate::client::leader_retry;
 use crate::client::ledger::Ticket;
@@ -68,6 +69,10 @@ impl BatchAppender<'_> {
         let shared = self.shared;
         let partition = ticket.partition();
         let has_failed = || shared.has_failed();
+        let removes_old = writer.configs().removes_old();
+        if removes_old {
+            self.threads.start_passes(shared);
+        }
         let replicated = writer.topic().partition(partition)?.replicas.len() > 1;
         let waits_for_replicas = replicated && shared.acks != Acks::None;
         if waits_for_replicas {
@@ -77,12 +82,22 @@ impl BatchAppender<'_> {
             shared.wait_for_rolls(partition);
         }
         // After a disk error a part of the batch may be on disk: only `Damaged` is retried.
-        let appended = shared.with_topic(&[Kind::Damaged], || {
+        let mut append = |writer: &mut PartitionWriter| {
             if replicated {
                 self.appending.append(writer, &mut batch, &has_failed)
             } else {
                 writer.append(&mut batch)
             }
+        };
+        let appended = shared.with_topic(&[Kind::Damaged], || match append(writer) {
+            Err(e)
+                if e.kind() == Kind::DiskFull
+                    && removes_old
+                    && makes_room(writer, shared.lock_timeout) =>
+            {
+                append(writer)
+            }
+            appended => appended,
         });
         let appended = match appended {
             // The topic's limit is lower than when the batch was begun.

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::pace::SyncPace;
+use super::passes::run_passes;
 use crate::client::ledger::{Ledger, Ticket};
 use crate::client::producer_options::Acks;
 use crate::client::replicated::{self, Replicated};
@@ -182,6 +183,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Threads {
     pub(crate) syncer: Option<JoinHandle<()>>,
     pub(crate) waiter: Option<JoinHandle<()>>,
+    pub(crate) passes: Option<JoinHandle<()>>,
 }
 
 impl Threads {
@@ -194,6 +196,20 @@ impl Threads {
             })?);
         }
         Ok(())
+    }
+
+    /// Starts the thread that removes old segments. Without one they wait for another process.
+    pub(crate) fn start_passes(&mut self, shared: &Arc<DeliveryState>) {
+        if self.passes.is_none() {
+            let for_thread = Arc::clone(shared);
+            let run = move || {
+                let shared = for_thread;
+                let queue = shared.ledger.passes();
+                run_passes(queue, &shared.store, &shared.topic, shared.lock_timeout);
+            };
+            self.passes = spawn("retention", run).ok();
+            shared.ledger.passes().want();
+        }
     }
 
     pub(crate) fn start_waiter(&mut self, shared: &Arc<DeliveryState>) -> Result<()> {

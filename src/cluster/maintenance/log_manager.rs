@@ -11,7 +11,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::policy::{LogAction, LogState, LogTask, Policy, step};
+use super::maintained_partition::{HeldHere, MaintainedPartition, MaintenanceTask};
+use super::policy::{LogState, LogTask, Policy};
+use super::retention_due::RetentionDue;
 use super::schedule::{Schedule, When};
 use crate::cluster::controller::{ChangedPartitions, TopicChanges};
 use crate::cluster::notice::Notice;
@@ -19,18 +21,10 @@ use crate::cluster::notify_once::NotifyOnce;
 use crate::cluster::replication::FollowedReplicas;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
-use crate::partition::{
-    Committer, PAGE_FILE, PartitionWriter, Replica, Role, Seal, StatePage, Watermark,
-};
-use crate::store::brokers::failure_reports;
 use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicFile, TopicMeta};
-use crate::types::{BrokerId, LeaderEpoch, TopicName, TopicPartition, Uuid};
+use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
-/// The timeout for a lock: a stopped holder must not delay the other partitions.
-const TIMEOUT: Duration = Duration::from_millis(500);
-/// What an unreadable disk answers (`EIO`).
-const EIO: i32 = 5;
 /// The pause until topics that could not be read are read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// The interval between two checks of everything if nothing can be watched.
@@ -49,7 +43,7 @@ pub struct LogManager {
     unread: Option<Duration>,
     topics: HashMap<TopicName, Topic>,
     /// Of all topics, by replica id.
-    partitions: HashMap<Uuid, Partition>,
+    partitions: HashMap<Uuid, MaintainedPartition>,
     schedule: Schedule<Uuid>,
     followed: FollowedReplicas,
     /// Changes of topic files, for the fetchers.
@@ -64,35 +58,6 @@ struct Topic {
     meta: Arc<TopicMeta>,
     /// The replicas that it maintains.
     replicas: Vec<Uuid>,
-}
-
-#[derive(Debug)]
-struct Partition {
-    tp: TopicPartition,
-    uuid: Uuid,
-    /// The epoch in which this broker leads it; none: it follows.
-    leads: Option<LeaderEpoch>,
-    /// Whether there are other replicas.
-    replicated: bool,
-    policy: Policy,
-    task: LogTask,
-    replica: Option<Replica>,
-    committer: Option<Committer>,
-    watch: Option<WatchId>,
-}
-
-/// A replica that the broker holds, according to a topic file.
-struct HeldHere {
-    tp: TopicPartition,
-    uuid: Uuid,
-    leads: Option<LeaderEpoch>,
-    replicated: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum MaintenanceTask {
-    Commit(i64),
-    Recover,
 }
 
 impl LogManager {
@@ -231,7 +196,8 @@ impl LogManager {
             self.forget(name);
             return Ok(());
         };
-        let policy = Policy::of(&meta.configs()?);
+        let configs = meta.configs()?;
+        let policy = Policy::of(&configs);
         let known = self.topics.remove(name);
         let changed = ChangedPartitions::between(
             known.as_ref().map(|topic| &*topic.meta),
@@ -245,18 +211,20 @@ impl LogManager {
         let replicas: Vec<Uuid> = cared_for.iter().map(|held| held.uuid).collect();
         for held in cared_for {
             let uuid = held.uuid;
+            let retention = RetentionDue::of(&configs, held.leads.is_some());
             if self.partitions.contains_key(&uuid) && !changed.concerns(held.tp.partition) {
                 continue;
             }
             let partition = match self.partitions.remove(&uuid) {
-                Some(known) => Partition {
+                Some(known) => MaintainedPartition {
                     leads: held.leads,
                     replicated: held.replicated,
                     policy,
                     task: LogTask::Clean,
+                    retention,
                     ..known
                 },
-                None => Partition::new(held, policy),
+                None => MaintainedPartition::new(held, policy, retention),
             };
             self.schedule.set(uuid, When::Now, partition.watch);
             self.partitions.insert(uuid, partition);
@@ -344,6 +312,11 @@ impl LogManager {
                     done.push(partition.tp.to_string());
                     When::Now
                 }
+                // The log serves all the same; the pass is tried again.
+                Err(e) if job.task == MaintenanceTask::RemoveOld => {
+                    failed.push((partition.tp.to_string(), e));
+                    When::Now
+                }
                 Err(e) => {
                     failed.push(partition.fail(store, watcher, e, now));
                     partition.when()
@@ -397,158 +370,6 @@ impl LogManager {
     }
 }
 
-impl Partition {
-    fn new(held: HeldHere, policy: Policy) -> Self {
-        Partition {
-            tp: held.tp,
-            uuid: held.uuid,
-            leads: held.leads,
-            replicated: held.replicated,
-            policy,
-            task: LogTask::Clean,
-            replica: None,
-            committer: None,
-            watch: None,
-        }
-    }
-
-    fn observe(&mut self, store: &StoreDir, broker: BrokerId) -> Result<LogState> {
-        let replica = match self.replica.take() {
-            Some(replica) => replica,
-            None => Replica::open(store, &self.tp, broker)?,
-        };
-        let page = replica.proven_page()?;
-        self.replica = Some(replica);
-        let fit = |page: &StatePage| match self.leads {
-            Some(epoch) => {
-                page.role == Role::Leader
-                    && page.leader_epoch >= epoch
-                    && page.seal != Some(Seal::Recovered)
-            }
-            None => page.role == Role::Follower,
-        };
-        Ok(match page {
-            Some(page)
-                if page.boot_id == store.boot_id() && page.offline.is_none() && fit(&page) =>
-            {
-                LogState::Log {
-                    durable: page.durable.offset,
-                    end: page.tail.end,
-                }
-            }
-            // An offline replica reports its error in its recovery.
-            _ => LogState::Unfit,
-        })
-    }
-
-    fn attend(
-        &mut self,
-        store: &StoreDir,
-        broker: BrokerId,
-        watcher: &mut dyn Watcher,
-        now: Duration,
-    ) -> Result<Option<MaintenanceTask>> {
-        loop {
-            let observe = self.observe(store, broker)?;
-            let (task, effect) = step(self.policy, self.task, observe, now);
-            self.task = task;
-            match (effect, &self.replica) {
-                (LogAction::Watch, Some(replica)) if self.watch.is_none() => {
-                    let dir = replica.dir();
-                    let watch = watcher.add_file(&**dir, PAGE_FILE);
-                    self.watch = Some(watch.map_err(|e| Error::io("watch", dir.path(), e))?);
-                    // Check again: it may have changed before it was watched.
-                    continue;
-                }
-                (LogAction::Watch, _) => {
-                    // The watch needs no descriptor.
-                    self.replica = None;
-                    return Ok(None);
-                }
-                _ => self.unwatch(watcher),
-            }
-            return Ok(match effect {
-                LogAction::Commit(end) => Some(MaintenanceTask::Commit(end)),
-                LogAction::Recover => Some(MaintenanceTask::Recover),
-                LogAction::Watch | LogAction::Rest | LogAction::Wait => None,
-            });
-        }
-    }
-
-    fn when(&self) -> When {
-        self.task.due().map_or(When::Changed, When::At)
-    }
-
-    fn unwatch(&mut self, watcher: &mut dyn Watcher) {
-        if let Some(watch) = self.watch.take() {
-            watcher.remove(watch);
-        }
-    }
-
-    fn perform(
-        &mut self,
-        store: &Arc<StoreDir>,
-        broker: BrokerId,
-        job: MaintenanceTask,
-    ) -> Result<()> {
-        match job {
-            MaintenanceTask::Commit(end) => {
-                let mut committer = match (self.committer.take(), self.leads) {
-                    (Some(committer), _) => committer,
-                    (None, Some(_)) => Committer::open(store, &self.tp, TIMEOUT)?,
-                    (None, None) => Committer::open_at(store, &self.tp, broker, TIMEOUT)?,
-                };
-                committer.commit(end)?;
-                if self.replicated && self.leads.is_some() {
-                    Watermark::open(store, &self.tp)?.raise(TIMEOUT)?;
-                }
-                if matches!(self.policy, Policy::Every(_)) {
-                    self.committer = Some(committer);
-                }
-                Ok(())
-            }
-            // The fetcher recovers a follower's log.
-            MaintenanceTask::Recover if self.leads.is_none() => Ok(()),
-            MaintenanceTask::Recover => {
-                // Recovery may put another directory in its place.
-                self.replica = None;
-                self.committer = None;
-                let mut writer = PartitionWriter::open(store, &self.tp, TIMEOUT)?;
-                writer.make_ready().map(drop)
-            }
-        }
-    }
-
-    /// Leaves the log alone for a while, and opens everything again then.
-    fn fail(
-        &mut self,
-        store: &StoreDir,
-        watcher: &mut dyn Watcher,
-        error: Error,
-        now: Duration,
-    ) -> (String, Error) {
-        if self.replicated && self.leads.is_some() && concerns_the_replica(&error) {
-            // A hint: another replica may be able to lead.
-            let _ = failure_reports::report(store, &self.tp);
-        }
-        self.unwatch(watcher);
-        self.replica = None;
-        self.committer = None;
-        self.task = LogTask::failed(now);
-        (self.tp.to_string(), error)
-    }
-}
-
-/// Whether an error may be a reason to let another replica lead: not one of this process, such as a
-/// lack of descriptors or memory.
-fn concerns_the_replica(error: &Error) -> bool {
-    let of_its_disk = |e: &std::io::Error| e.raw_os_error() == Some(EIO);
-    match error.kind() {
-        Kind::Offline | Kind::Damaged | Kind::DiskFull | Kind::Fenced | Kind::Busy => true,
-        _ => error.io_source().is_some_and(of_its_disk),
-    }
-}
-
 /// Reports what was cut, and other notes on this process's use of the logs.
 fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
     for (tp, cut) in store.take_cuts() {
@@ -561,13 +382,13 @@ fn notify_notes(store: &StoreDir, notify: &mut dyn FnMut(Notice)) {
 
 /// A task for one partition's log, and what came of it.
 struct MaintenanceJob {
-    partition: Partition,
+    partition: MaintainedPartition,
     task: MaintenanceTask,
     outcome: Result<()>,
 }
 
 impl MaintenanceJob {
-    fn new(partition: Partition, task: MaintenanceTask) -> Self {
+    fn new(partition: MaintainedPartition, task: MaintenanceTask) -> Self {
         let outcome = Ok(());
         MaintenanceJob {
             partition,

@@ -1,9 +1,11 @@
-//! A daemon's maintenance of the logs that its broker leads: recovery, syncs, and the removal of
-//! unused directories.
+//! A daemon's maintenance of the logs that its broker leads: recovery, syncs, retention, and the
+//! removal of unused directories.
 
 mod log_manager;
+mod maintained_partition;
 mod orphans;
 mod policy;
+mod retention_due;
 mod schedule;
 mod sweeper;
 

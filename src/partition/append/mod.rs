@@ -6,6 +6,7 @@ mod committer;
 mod confirm;
 mod segment_roll;
 mod sync_lock;
+mod timestamps;
 mod writer;
 
 pub use commit_note::{CommitNote, SYNC_FILE, SyncNotes};

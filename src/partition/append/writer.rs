@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::segment_roll::begin_segment;
+use super::timestamps;
 use crate::error::{Error, Kind, Result};
 use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
 use crate::partition::dir_sync::sync_names;
@@ -449,6 +450,10 @@ impl PartitionWriter {
                 format!("a batch for {} is not sound: {corrupt}", self.tp),
             )
         })?;
+        if append_time.is_none() && configs.bound_timestamps() {
+            let now_ms = self.store.clock().now_ms();
+            timestamps::check(&self.tp, configs, batch, &header, now_ms)?;
+        }
         let limits = RollLimits {
             segment_bytes: configs.segment_bytes,
             segment_ms: configs.segment_ms,

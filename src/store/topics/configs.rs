@@ -297,6 +297,11 @@ impl TopicConfigs {
             && (self.retention_ms.is_some() || self.retention_bytes.is_some())
     }
 
+    /// Whether a timestamp may be too far from the present.
+    pub fn bound_timestamps(&self) -> bool {
+        self.timestamp_after_max_ms != Self::NEVER || self.timestamp_before_max_ms != Self::NEVER
+    }
+
     /// Whether an older program would misread a topic with these configs: its page says what such a
     /// program writes zeros over.
     pub fn need_newer_format(&self) -> bool {
