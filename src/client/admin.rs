@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::followers::{FollowerDescription, followers};
 use super::leader_reader::open_now_within;
+use super::retention::{CleanupDescription, cleanup_of};
+use crate::clock::Moment;
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};
 use crate::partition::{self, PartitionReader, StatePage};
@@ -60,6 +62,8 @@ pub struct PartitionDescription {
     pub preferred_leader: BrokerId,
     /// How far the followers have copied, in the order of the replicas.
     pub followers: Vec<FollowerDescription>,
+    /// What was and will be removed; nothing is known where the log cannot be read.
+    pub cleanup: CleanupDescription,
 }
 
 impl PartitionDescription {
@@ -169,7 +173,8 @@ impl Admin {
         is_meant: impl Fn(PartitionId) -> bool,
     ) -> Result<TopicDescription> {
         let name = &meta.name;
-        let configs = meta.configs()?.describe();
+        let configs = meta.configs()?;
+        let now = Moment::now(&**self.store.clock());
         let meant = meta.partitions.iter().filter(|p| is_meant(p.partition));
         let started = self.store.clock().monotonic();
         let partitions = meant.map(|partition| {
@@ -178,9 +183,13 @@ impl Admin {
             let timeout = LEADERS_TIMEOUT.saturating_sub(waited);
             let observed = open_now_within(&self.store, &tp, timeout).and_then(|reader| {
                 let page = reader.page()?;
-                Ok((page, log_description(&reader, &page)?))
+                let cleanup = cleanup_of(&reader, &page, &configs, now);
+                Ok((page.offline, log_description(&reader, &page)?, cleanup))
             });
-            let (page, log) = observed.map_or((None, None), |(page, log)| (Some(page), Some(log)));
+            let (offline, log, cleanup) = match observed {
+                Ok((offline, log, cleanup)) => (offline, Some(log), cleanup),
+                Err(_) => (None, None, CleanupDescription::default()),
+            };
             let end = log.map(|log| log.log_end_offset);
             PartitionDescription {
                 partition: partition.partition,
@@ -193,16 +202,17 @@ impl Admin {
                     .collect(),
                 isr: partition.isr.clone(),
                 log,
-                offline: page.and_then(|page| page.offline),
+                offline,
                 preferred_leader: partition.preferred_leader(),
                 followers: followers(&self.store, meta, partition, end),
+                cleanup,
             }
         });
         let partitions = partitions.collect();
         Ok(TopicDescription {
             name: name.clone(),
             topic_id: meta.topic_id,
-            configs,
+            configs: configs.describe(),
             partitions,
         })
     }

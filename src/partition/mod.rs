@@ -31,7 +31,7 @@ mod state_page;
 mod timed_reads;
 
 pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm};
-pub use clock_note::ClockNote;
+pub use clock_note::{ClockNote, ClockVerdict};
 pub(crate) use first_use::follow;
 pub use first_use::{first_follower_reader, first_reader};
 pub use log_start::{RaisedStart, Removed, raise_log_start};

@@ -17,5 +17,5 @@ pub use cell::{Cell, Column, Show};
 pub use format::{OutputArgs, OutputFormat, OutputOptions};
 pub use json::json_line;
 pub use row_printer::{RowPrinter, listing_width};
-pub use table::size as show_size;
 pub use table::time as local_time;
+pub use table::{size as show_size, time as show_time};

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
-use super::args_plan::{CONFIG_EXAMPLE, PlanArgs, of_topic, partition_count};
+use super::args_plan::{CONFIG_EXAMPLE, of_topic, partition_count};
 use super::args_trim::{TrimArgs, trim};
 use super::job::{
-    Alter, DELETING, Delete, Describe, Dump, DumpWhat, List, Offsets, Only, TopicsJob, Verify,
+    Alter, DELETING, Delete, Describe, Dump, DumpWhat, List, Offsets, Only, TRIMMING, TopicsJob,
+    Verify,
 };
 use crate::cli::common::{Common, usage};
 use crate::cli::configs::{config_pairs, unset_keys};
@@ -108,7 +109,9 @@ Examples:
 
 /// Change configs of topics, or add partitions
 ///
-/// New partitions change where keys go: records of one key are then no longer all in one partition.
+/// New partitions change where keys go: records of one key are then no longer all in one partition. A
+/// change by which records that are there are to be removed, such as a shorter retention.ms, shows them
+/// and asks first.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ALTER_EXAMPLES)]
 #[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
@@ -138,7 +141,7 @@ struct AlterArgs {
     )]
     partitions: Option<String>,
     #[command(flatten)]
-    plan: PlanArgs,
+    consent: ConsentArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -147,6 +150,7 @@ const ALTER_EXAMPLES: &str = "\
 Examples:
   mq-topics alter logs -c flush.messages=1           from now on each record is synced
   mq-topics alter logs --unset segment.ms
+  mq-topics alter logs -c retention.ms=604800000     keep a week; shows what goes, and asks
   mq-topics alter 'app-*' -c max.message.bytes=4194304
   mq-topics alter orders --partitions 12
   mq-topics alter logs -c segment.bytes=1048576 --dry-run";
@@ -297,7 +301,7 @@ impl Args {
                 },
                 output: args.output.try_into()?,
             })),
-            Command::Alter(args) => alter(args).map(TopicsJob::Alter),
+            Command::Alter(args) => alter(args, can_ask).map(TopicsJob::Alter),
             Command::Delete(args) => delete(args, can_ask).map(TopicsJob::Delete),
             Command::Offsets(args) => Ok(TopicsJob::Offsets(Offsets {
                 wanted: TopicSelection::parse(&args.topics)?,
@@ -311,7 +315,7 @@ impl Args {
     }
 }
 
-fn alter(args: AlterArgs) -> Result<Alter> {
+fn alter(args: AlterArgs, can_ask: bool) -> Result<Alter> {
     let set = config_pairs(&args.configs, TopicConfigs::check_name, CONFIG_EXAMPLE)?;
     Ok(Alter {
         wanted: TopicSelection::parse_topics(&args.topics)?,
@@ -322,7 +326,7 @@ fn alter(args: AlterArgs) -> Result<Alter> {
             .as_deref()
             .map(partition_count)
             .transpose()?,
-        dry_run: args.plan.dry_run,
+        consent: args.consent.settle(can_ask, TRIMMING).ok(),
         output: args.output.try_into()?,
     })
 }

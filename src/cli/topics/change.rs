@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::job::{Alter, Create, DELETING, Delete};
+use super::job::{Alter, Create, DELETING, Delete, TRIMMING};
 use crate::cli::common::TIMEOUT;
 use crate::cli::consent::Consent;
 use crate::cli::output::{Cell, Column, OutputOptions, RowPrinter};
 use crate::cli::{Env, Failures, Outcome};
 use crate::client::topics::{self, PartitionMeta, TopicConfigs, TopicMeta, unknown_broker};
-use crate::client::{Admin, NewReplicas, TopicRequest, check_factor_alone};
+use crate::client::{Admin, DueRemoval, NewReplicas, TopicRequest, check_factor_alone};
 use crate::error::{Error, Kind, Result};
-use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName};
+use crate::types::{BrokerId, EMBEDDED_BROKER, PartitionId, TopicName, TopicPartition};
+
+/// The most partitions that a question names.
+const NAMED_MAX: usize = 10;
 
 /// The columns of a plan.
 const PLAN: [Column; 3] = [
@@ -192,16 +195,27 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let admin = Admin::new(&store, TIMEOUT);
     let chosen = job.wanted.resolve_all(|| admin.list())?;
     let mut plans = Vec::with_capacity(chosen.len());
+    let mut removals = Vec::new();
     for chosen in &chosen {
         let meta = admin.metadata(&chosen.topic)?;
-        plans.push(plan_of(&admin, &meta, &job)?);
+        let (plan, mut due) = plan_of(&admin, &meta, &job)?;
+        plans.push(plan);
+        removals.append(&mut due);
+    }
+    let is_dry_run = job.consent.is_some_and(Consent::is_dry_run);
+    if !removals.is_empty() && !is_dry_run {
+        let consent = job.consent.ok_or_else(|| env.unasked(TRIMMING))?;
+        if consent == Consent::Ask {
+            print_plan(plans.concat(), job.output, env)?;
+        }
+        if !consent.proceed(env, &removal_question(&removals))? {
+            return Ok(Outcome::Done);
+        }
     }
     let mut failures = Failures::default();
     let mut rows = Vec::new();
     for (chosen, plan) in chosen.iter().zip(plans) {
-        if !job.dry_run
-            && let Err(e) = alter_one(&admin, &chosen.topic, &job, env)
-        {
+        if !is_dry_run && let Err(e) = alter_one(&admin, &chosen.topic, &job, env) {
             if e.kind() == Kind::Interrupted {
                 return Err(e);
             }
@@ -210,14 +224,33 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
         }
         rows.extend(plan);
     }
-    if job.dry_run || job.output.is_given {
+    if is_dry_run || job.output.is_given {
         print_plan(rows, job.output, env)?;
+    }
+    if !removals.is_empty() && !is_dry_run {
+        env.note(
+            "the records go with the next append to their partition, or by the broker's daemon",
+        );
     }
     Ok(failures.outcome())
 }
 
-/// The changes, as rows, or the error that would refuse them.
-fn plan_of(admin: &Admin, meta: &TopicMeta, job: &Alter) -> Result<Vec<[String; 3]>> {
+fn removal_question(removals: &[DueRemoval]) -> String {
+    let offsets: i64 = removals.iter().map(|due| due.to - due.from).sum();
+    let partitions: Vec<TopicPartition> = removals.iter().map(|due| due.tp.clone()).collect();
+    format!(
+        "let {offsets} {} of {} be removed?",
+        if offsets == 1 { "offset" } else { "offsets" },
+        TopicPartition::first_of(&partitions, NAMED_MAX)
+    )
+}
+
+/// The changes, as rows, and the records that fall due by them; or the error that would refuse them.
+fn plan_of(
+    admin: &Admin,
+    meta: &TopicMeta,
+    job: &Alter,
+) -> Result<(Vec<[String; 3]>, Vec<DueRemoval>)> {
     let name = &meta.name;
     let mut explicit = meta.explicit.clone();
     explicit.extend(job.set.clone());
@@ -250,7 +283,21 @@ fn plan_of(admin: &Admin, meta: &TopicMeta, job: &Alter) -> Result<Vec<[String; 
         let detail = format!("from {have} to {}", partitions_text(partitions));
         plan.push([name.to_string(), "add partitions".to_owned(), detail]);
     }
-    Ok(plan)
+    let removals = if explicit == meta.explicit {
+        Vec::new()
+    } else {
+        admin.removals_by(meta, &configs)?
+    };
+    for due in &removals {
+        let detail = format!(
+            "partition {}: offsets {} to {}",
+            due.tp.partition,
+            due.from,
+            due.to - 1
+        );
+        plan.push([name.to_string(), "remove".to_owned(), detail]);
+    }
+    Ok((plan, removals))
 }
 
 fn alter_one(admin: &Admin, name: &TopicName, job: &Alter, env: &Env) -> Result<()> {

@@ -100,8 +100,9 @@ pub struct Alter {
     pub unset: Vec<String>,
     /// The new number of partitions.
     pub partitions: Option<PartitionId>,
-    /// Whether only the plan is printed.
-    pub dry_run: bool,
+    /// Whether it is done if records fall due by it; `None`: refused then, since consent was not given
+    /// and cannot be asked for. A change that removes nothing needs none.
+    pub consent: Option<Consent>,
     /// How rows are printed.
     pub output: OutputOptions,
 }

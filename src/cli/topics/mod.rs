@@ -5,6 +5,7 @@ mod args_create;
 mod args_plan;
 mod args_trim;
 mod change;
+mod cleanup;
 mod dump;
 mod job;
 mod run;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::cleanup;
 use super::job::{Describe, List, Offsets, Only};
 use crate::cli::common::TIMEOUT;
 use crate::cli::lang::shown;
@@ -34,7 +35,7 @@ const LIST_SIZES: [Column; 5] = [
     Column::number("offsets"),
     Column::size("size_bytes").short("size"),
 ];
-const PARTITIONS: [Column; 12] = [
+const PARTITIONS: [Column; 14] = [
     Column::text("topic").minor(),
     Column::number("partition").short("part"),
     Column::number("leader"),
@@ -49,7 +50,13 @@ const PARTITIONS: [Column; 12] = [
         .short("preferred")
         .minor(),
     Column::text("offline"),
+    Column::number("next_removal_offset")
+        .short("removed to")
+        .minor(),
+    Column::time("next_removal_at").short("at").minor(),
 ];
+/// How many of the columns a table has where nothing is to be removed.
+const WITHOUT_REMOVAL: usize = 12;
 const OFFSETS: [Column; 3] = [
     Column::text("topic"),
     Column::number("partition"),
@@ -187,11 +194,13 @@ pub fn describe(job: Describe, env: &mut Env) -> Result<Outcome> {
                 for config in topic.configs.iter().filter(|config| config.explicit) {
                     head.push_str(&format!("  {}={}\n", config.name, config.value));
                 }
+                head.push_str(&cleanup::size_line(topic).unwrap_or_default());
                 env.stdout().print(head.as_bytes())?;
                 partitions(std::slice::from_ref(topic), job.output, env)?;
             }
         }
     }
+    cleanup::warn(&described, env);
     let offline = described
         .iter()
         .flat_map(|topic| &topic.partitions)
@@ -219,10 +228,16 @@ fn describe_chosen(admin: &Admin, chosen: &Chosen) -> Result<TopicDescription> {
 }
 
 fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> Result<()> {
-    let mut rows = RowPrinter::stdout(env, &PARTITIONS, output);
+    let is_plain = output.format == OutputFormat::Table && !cleanup::has_next(topics);
+    let columns: &'static [Column] = match PARTITIONS.split_at(WITHOUT_REMOVAL) {
+        (plain, _) if is_plain => plain,
+        _ => &PARTITIONS,
+    };
+    let mut rows = RowPrinter::stdout(env, columns, output);
     for topic in topics {
         for p in &topic.partitions {
-            rows.row(vec![
+            let next = p.cleanup.next;
+            let mut row: Vec<Cell> = vec![
                 topic.name.as_str().into(),
                 p.partition.into(),
                 p.leader.into(),
@@ -235,7 +250,11 @@ fn partitions(topics: &[TopicDescription], output: OutputOptions, env: &Env) -> 
                 p.log.map(|log| log.size_bytes).into(),
                 p.preferred_leader.into(),
                 p.is_offline().into(),
-            ])?;
+                next.map(|next| next.offset).into(),
+                next.map(|next| next.at_ms).into(),
+            ];
+            row.truncate(columns.len());
+            rows.row(row)?;
         }
     }
     rows.finish()
@@ -276,6 +295,7 @@ fn partition_json(p: &PartitionDescription) -> Value {
         "preferred_leader": p.preferred_leader,
         "offline": p.is_offline(),
         "followers": p.followers.iter().map(follower_json).collect::<Vec<_>>(),
+        "cleanup": cleanup::as_json(&p.cleanup),
     })
 }
 
