@@ -10,7 +10,10 @@ use mq::clock::Clock;
 use mq::disk::Disk;
 use mq::error::{Error, Kind, Result};
 use mq::lifecycle::{NewTopic, add_partitions, alter_configs, create_topic, delete_topic};
-use mq::partition::{Committer, PartitionReader, PartitionWriter, confirm, raise_log_start};
+use mq::partition::{
+    Committer, PartitionReader, PartitionWriter, RetentionLimits, confirm, raise_log_start,
+    remove_old, retention_plan,
+};
 use mq::record::{BatchBuilder, BatchView, Decompressor};
 use mq::store::StoreDir;
 use mq::store::topics::topic_file;
@@ -42,6 +45,11 @@ impl Clock for TickClock {
 
     fn monotonic(&self) -> Duration {
         self.pass(Duration::from_micros(1))
+    }
+
+    /// One for all processes: each has a clock of its own, which begins anew.
+    fn boottime_ms(&self) -> i64 {
+        10_000_000
     }
 
     /// Longer than requested, as real sleeps are: waits end sooner.
@@ -348,6 +356,33 @@ impl Worker {
             }
             Err(e) => {
                 self.note(ledger, "trim", &e);
+                Err(e)
+            }
+        }
+    }
+
+    /// Removes what the topic's retention says; returns how many segments that are.
+    pub fn remove_old(&mut self, ledger: &mut Ledger, tp: &TopicPartition) -> Result<usize> {
+        let log = log_of(&self.store, tp)?;
+        let now_ms = self.store.clock().now_ms();
+        let (writer, _) = self.writer(tp)?;
+        let page = writer.make_ready()?;
+        let limits = RetentionLimits::of(writer.configs()).expect("a topic with a limit");
+        let plan = retention_plan(&**writer.replica().dir(), &page, limits, now_ms, true)?;
+        let to = plan.due.last().copied().unwrap_or(page.tail.log_start);
+        ledger.history.push(Event::TrimInvoked {
+            log: log.clone(),
+            to,
+        });
+        match remove_old(writer, PATIENCE) {
+            Ok(pass) => {
+                let log_start = pass.expect("a topic with a limit").log_start;
+                assert_eq!(log_start, to, "{plan:?}");
+                ledger.history.push(Event::Trimmed { log, to });
+                Ok(plan.due.len())
+            }
+            Err(e) => {
+                self.note(ledger, "remove old segments", &e);
                 Err(e)
             }
         }

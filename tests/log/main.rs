@@ -13,6 +13,7 @@ mod failed_sync;
 mod frozen_store;
 mod histories;
 mod reboot;
+mod retention;
 mod sim_disk;
 mod verify;
 

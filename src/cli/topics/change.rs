@@ -229,7 +229,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     }
     if !removals.is_empty() && !is_dry_run {
         env.note(
-            "the records go with the next append to their partition, or by the broker's daemon",
+            "they are removed with the next append to their partition, or by the broker's daemon",
         );
     }
     Ok(failures.outcome())

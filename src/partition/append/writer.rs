@@ -460,13 +460,14 @@ impl PartitionWriter {
             index_bytes: configs.segment_index_bytes,
             index_interval_bytes: configs.index_interval_bytes,
         };
-        let rolled = Appender::must_roll(
+        let must_roll = Appender::must_roll(
             &page.tail,
             batch.len() as u64,
             header.max_timestamp,
             header.last_offset(),
             &limits,
         );
+        let rolled = must_roll || has_expired(&self.store, configs, &page);
         let mut tail = page.tail;
         if rolled {
             begin_segment(&held, &mut self.appender, &mut page).inspect_err(|e| {
@@ -504,6 +505,16 @@ impl PartitionWriter {
             durable: page.durable.offset,
         })
     }
+}
+
+/// Whether all of the active segment is older than `retention.ms`. A new record would keep it: it goes
+/// into a segment of its own instead.
+fn has_expired(store: &StoreDir, configs: &TopicConfigs, page: &StatePage) -> bool {
+    let Some(ms) = configs.retention_ms.filter(|_| configs.removes_old()) else {
+        return false;
+    };
+    let newest = page.tail.max_timestamp;
+    page.tail.last.is_some() && newest >= 0 && store.clock().now_ms().saturating_sub(newest) > ms
 }
 
 pub(crate) fn recreated(tp: &TopicPartition) -> Error {

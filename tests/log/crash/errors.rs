@@ -2,8 +2,8 @@
 
 use super::aftermath::{after_power_cut, judge};
 use super::workloads::{
-    ADD_PARTITIONS, ALTER, APPEND, APPEND_ROLLS, CREATE, NEVER_AND_ROLL, TRIM, TRIM_NEVER,
-    Workload, worker,
+    ADD_PARTITIONS, ALTER, APPEND, APPEND_ROLLS, CREATE, NEVER_AND_ROLL, RETAIN_NONE, TRIM,
+    TRIM_NEVER, Workload, worker,
 };
 use super::{count_ops, run_with};
 use crate::common::rig::{Ledger, log_of, tp, view};
@@ -100,6 +100,7 @@ fn an_error_at_every_operation() {
         &ADD_PARTITIONS,
         &TRIM,
         &TRIM_NEVER,
+        &RETAIN_NONE,
     ] {
         fail_everywhere(workload, Errno::IO);
         fail_everywhere(workload, Errno::NOSPC);

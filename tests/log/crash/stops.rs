@@ -3,8 +3,8 @@
 use super::aftermath::{after_power_cut, aftermath, judge};
 use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
-    NEVER_AND_ROLL, REBUILD, RESCUE, SURVIVOR, SURVIVOR_NEVER, TRIM, TRIM_AND_REBUILD, TRIM_BESIDE,
-    TRIM_NEVER, TWO_WRITERS, Workload,
+    NEVER_AND_ROLL, REBUILD, RESCUE, RETAIN, RETAIN_NEVER, RETAIN_NONE, SURVIVOR, SURVIVOR_NEVER,
+    TRIM, TRIM_AND_REBUILD, TRIM_BESIDE, TRIM_NEVER, TWO_WRITERS, Workload,
 };
 use super::{count_ops, run_with};
 use crate::common::sim_disk::{first_choices, seeded};
@@ -131,6 +131,9 @@ stops! {
     stop_in_trim_never: TRIM_NEVER,
     stop_in_trim_beside_a_writer: TRIM_BESIDE,
     stop_in_rebuild_after_a_trim: TRIM_AND_REBUILD,
+    stop_in_retention: RETAIN,
+    stop_in_retention_never: RETAIN_NEVER,
+    stop_in_retention_of_all: RETAIN_NONE,
 }
 
 #[test]

@@ -240,6 +240,54 @@ fn trim_and_go_on(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
     one.read(ledger, &t0()).map(drop)
 }
 
+/// As `ROLLS` and `NEVER_ROLLS`, with a limit.
+const LIMITED: &[(&str, &str)] = &[
+    ("segment.bytes", "1024"),
+    ("index.interval.bytes", "200"),
+    ("retention.bytes", "1500"),
+];
+const LIMITED_NEVER: &[(&str, &str)] = &[
+    ("flush.messages", "never"),
+    ("segment.bytes", "1024"),
+    ("retention.bytes", "1500"),
+];
+/// Everything is older than this.
+const ALL_EXPIRE: &[(&str, &str)] = &[
+    ("segment.bytes", "1024"),
+    ("index.interval.bytes", "200"),
+    ("retention.ms", "0"),
+];
+
+pub const RETAIN: Workload = Workload {
+    name: "retention by size, flush.messages=1",
+    before: |sim, ledger| some_written(sim, ledger, LIMITED, 15),
+    run: remove_old_and_go_on,
+};
+
+pub const RETAIN_NEVER: Workload = Workload {
+    name: "retention by size, flush.messages=never",
+    before: |sim, ledger| some_written(sim, ledger, LIMITED_NEVER, 15),
+    run: remove_old_and_go_on,
+};
+
+pub const RETAIN_NONE: Workload = Workload {
+    name: "retention by age, of all that is there",
+    before: |sim, ledger| some_written(sim, ledger, ALL_EXPIRE, 7),
+    run: remove_old_and_go_on,
+};
+
+fn remove_old_and_go_on(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
+    let mut one = worker(sim, 2)?;
+    assert!(one.remove_old(ledger, &t0())? > 0, "something to remove");
+    one.read(ledger, &t0())?;
+    for _ in 0..6 {
+        one.append(ledger, &t0(), 2, 120)?;
+    }
+    assert!(one.remove_old(ledger, &t0())? > 0, "something to remove");
+    one.append(ledger, &t0(), 1, 120)?;
+    one.read(ledger, &t0()).map(drop)
+}
+
 /// Another process has the log open while it is trimmed.
 pub const TRIM_BESIDE: Workload = Workload {
     name: "trim beside a writer",
