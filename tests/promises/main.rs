@@ -22,6 +22,7 @@ mod library;
 mod readers;
 mod removals;
 mod repairs;
+mod retention;
 mod scale;
 mod scripts;
 mod sessions;

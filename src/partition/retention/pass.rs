@@ -63,7 +63,7 @@ fn remove(
     let mut planned = plan_with(writer, &page, limits, now, verdict)?;
     let is_noted =
         note == page.clock || (verdict == ClockVerdict::Believed && page.clock.is_fresh(now));
-    if planned.due.is_empty() && is_noted {
+    if planned.due.is_empty() && planned.left_behind == 0 && is_noted {
         return Ok(Pass::without_work(&page, &planned, verdict));
     }
     if limits.ms.is_some() {
@@ -75,6 +75,9 @@ fn remove(
         }
     }
     let mut removed = Removed::default();
+    if planned.due.is_empty() && planned.left_behind > 0 {
+        removed = raise_log_start(writer, page.tail.log_start, timeout)?.removed;
+    }
     for ends in planned.due.chunks(SEGMENTS_AT_ONCE) {
         let Some(to) = ends.last().copied() else {
             break;

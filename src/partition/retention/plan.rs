@@ -54,6 +54,8 @@ pub struct RetentionPlan {
     pub next: Option<NextRemoval>,
     /// The segment that a time in the future keeps.
     pub future: Option<FutureSegment>,
+    /// Segments below the log start, which a killed pass left.
+    pub left_behind: usize,
 }
 
 /// The next removal.

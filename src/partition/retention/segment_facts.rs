@@ -20,6 +20,7 @@ pub fn retention_plan(
     is_clock_believed: bool,
 ) -> Result<RetentionPlan> {
     let segments = Segments::list(dir)?.up_to(page.tail.active);
+    let left_behind = segments.wholly_below(page.tail.log_start).len();
     let segments = segments.since(page.tail.log_start);
     let mut each = Vec::with_capacity(segments.bases().len());
     for (at, base) in segments.bases().iter().copied().enumerate() {
@@ -41,7 +42,11 @@ pub fn retention_plan(
         now_ms,
         is_clock_believed,
     };
-    plan(limits, &facts, |at| time_of(dir, page, &each, at))
+    let planned = plan(limits, &facts, |at| time_of(dir, page, &each, at))?;
+    Ok(RetentionPlan {
+        left_behind,
+        ..planned
+    })
 }
 
 fn len_of(dir: &dyn Dir, base: Offset) -> Result<u64> {

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::retained::{RETENTION_BYTES, SEGMENT_BYTES, retained};
 use crate::kill_sweep::{self, Calls, Share};
 use crate::proc::{self, Failure, Place, Ran, acknowledged, check_log, seen, works_on};
 use crate::sweep::{CALLS, calls_in, killing};
@@ -35,7 +36,7 @@ struct Scenario {
     check: Check,
 }
 
-const SCENARIOS: [Scenario; 13] = [
+const SCENARIOS: [Scenario; 14] = [
     // All of its calls: the store, the topic and the record are made one after the other.
     Scenario {
         name: "the very first record",
@@ -74,6 +75,21 @@ const SCENARIOS: [Scenario; 13] = [
         lines: 200,
         share: 110,
         check: produced_after_fill,
+    },
+    Scenario {
+        name: "produce and remove old segments",
+        prepare: |place| {
+            let (segment, kept) = (
+                format!("segment.bytes={SEGMENT_BYTES}"),
+                format!("retention.bytes={RETENTION_BYTES}"),
+            );
+            create(place, &["t", "-c", &segment, "-c", &kept]).and_then(|()| fill(place))
+        },
+        tool: "mq-produce",
+        args: &["-q", "--batch-size", "1KiB", "-o", ECHO, "t"],
+        lines: 100,
+        share: 90,
+        check: retained,
     },
     Scenario {
         name: "create",
