@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cleanup_description::{CleanupDescription, cleanup_of};
 use super::followers::{FollowerDescription, followers};
 use super::leader_reader::open_now_within;
-use super::retention::{CleanupDescription, cleanup_of};
 use crate::clock::Moment;
 use crate::disk::EntryKind;
 use crate::error::{Error, Result};

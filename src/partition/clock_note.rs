@@ -14,7 +14,7 @@ const AHEAD_MAX_MS: i64 = 60_000;
 const AHEAD_FOR_MS: i64 = 3_600_000;
 /// How long after the first pass of a boot the next one may act.
 const FIRST_FOR_MS: i64 = 10_000;
-/// In the place of [`Standing::Ahead`]'s `since_s`.
+/// In the place of [`ClockTrust::Ahead`]'s `since_s`.
 const FIRST: u32 = u32::MAX;
 
 /// Wall clock and boot's time as of the last pass that believed the wall clock.
@@ -27,11 +27,11 @@ pub struct ClockNote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Noted {
     at: Moment,
-    standing: Standing,
+    trust: ClockTrust,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum ClockTrust {
     /// The wall clock was believed.
     Believed,
     /// Noted by the first pass of a boot.
@@ -57,7 +57,7 @@ pub enum ClockVerdict {
         /// Until it is believed, ms.
         wait_ms: i64,
         /// No pass has seen this jump before.
-        is_news: bool,
+        is_new: bool,
     },
 }
 
@@ -67,7 +67,7 @@ impl ClockNote {
 
     /// The note of a replica that is created: it has no older records, so its first pass may act.
     pub fn created(now: Moment) -> Self {
-        Noted::new(now, Standing::Believed).into()
+        Noted::new(now, ClockTrust::Believed).into()
     }
 
     /// The note as of a pass, and whether that may remove by age.
@@ -78,7 +78,7 @@ impl ClockNote {
             let verdict = ClockVerdict::First {
                 wait_ms: FIRST_FOR_MS,
             };
-            return (Noted::new(now, Standing::First).into(), verdict);
+            return (Noted::new(now, ClockTrust::First).into(), verdict);
         };
         let passed = now.boottime_ms - noted.at.boottime_ms;
         let by_ms = now
@@ -86,60 +86,60 @@ impl ClockNote {
             .saturating_sub(noted.at.wall_ms)
             .saturating_sub(passed);
         if by_ms <= AHEAD_MAX_MS {
-            return match noted.standing {
-                Standing::First if passed < FIRST_FOR_MS => {
+            return match noted.trust {
+                ClockTrust::First if passed < FIRST_FOR_MS => {
                     let wait_ms = FIRST_FOR_MS - passed;
                     (self, ClockVerdict::First { wait_ms })
                 }
                 _ => (Self::created(now), ClockVerdict::Believed),
             };
         }
-        if let Standing::Ahead { since_s, by_s } = noted.standing {
+        if let ClockTrust::Ahead { since_s, by_s } = noted.trust {
             let moved = by_ms.saturating_sub(i64::from(by_s) * 1000);
             let wait_ms = i64::from(since_s) * 1000 + AHEAD_FOR_MS - now.boottime_ms;
             if moved.abs() <= AHEAD_MAX_MS {
                 if wait_ms <= 0 {
                     return (Self::created(now), ClockVerdict::Believed);
                 }
-                let is_news = false;
+                let is_new = false;
                 let verdict = ClockVerdict::Ahead {
                     by_ms,
                     wait_ms,
-                    is_news,
+                    is_new,
                 };
                 return (self, verdict);
             }
         }
         // Rounded up, so that the hour is whole.
-        let standing = Standing::Ahead {
+        let trust = ClockTrust::Ahead {
             since_s: seconds(now.boottime_ms + 999),
             by_s: seconds(by_ms),
         };
         let verdict = ClockVerdict::Ahead {
             by_ms,
             wait_ms: AHEAD_FOR_MS,
-            is_news: true,
+            is_new: true,
         };
-        (Noted::new(noted.at, standing).into(), verdict)
+        (Noted::new(noted.at, trust).into(), verdict)
     }
 
     /// Whether the pages of two passes need not differ: the wall clock was believed a moment ago.
     pub fn is_fresh(self, now: Moment) -> bool {
         self.noted.is_some_and(|noted| {
             let age = now.boottime_ms - noted.at.boottime_ms;
-            noted.standing == Standing::Believed && (0..FIRST_FOR_MS).contains(&age)
+            noted.trust == ClockTrust::Believed && (0..FIRST_FOR_MS).contains(&age)
         })
     }
 
     pub(super) fn encode(self) -> [u8; Self::BYTES] {
         let mut raw = [0; Self::BYTES];
-        let Some(Noted { at, standing }) = self.noted else {
+        let Some(Noted { at, trust }) = self.noted else {
             return raw;
         };
-        let (since, by) = match standing {
-            Standing::Believed => (0, 0),
-            Standing::First => (FIRST, 0),
-            Standing::Ahead { since_s, by_s } => (since_s, by_s),
+        let (since, by) = match trust {
+            ClockTrust::Believed => (0, 0),
+            ClockTrust::First => (FIRST, 0),
+            ClockTrust::Ahead { since_s, by_s } => (since_s, by_s),
         };
         raw[..8].copy_from_slice(&at.wall_ms.to_le_bytes());
         raw[8..16].copy_from_slice(&at.boottime_ms.to_le_bytes());
@@ -158,19 +158,19 @@ impl ClockNote {
             wall_ms: i64::from_le_bytes(*wall_ms),
             boottime_ms: i64::from_le_bytes(*boottime_ms),
         };
-        let standing = match (u32::from_le_bytes(*since_s), u32::from_le_bytes(*by_s)) {
-            (0, 0) => Standing::Believed,
-            (FIRST, 0) => Standing::First,
-            (since_s, by_s) => Standing::Ahead { since_s, by_s },
+        let trust = match (u32::from_le_bytes(*since_s), u32::from_le_bytes(*by_s)) {
+            (0, 0) => ClockTrust::Believed,
+            (FIRST, 0) => ClockTrust::First,
+            (since_s, by_s) => ClockTrust::Ahead { since_s, by_s },
         };
-        let noted = (at.boottime_ms > 0).then_some(Noted { at, standing });
+        let noted = (at.boottime_ms > 0).then_some(Noted { at, trust });
         Some(ClockNote { noted })
     }
 }
 
 impl Noted {
-    fn new(at: Moment, standing: Standing) -> Self {
-        Noted { at, standing }
+    fn new(at: Moment, trust: ClockTrust) -> Self {
+        Noted { at, trust }
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
         match verdict {
             ClockVerdict::Believed => "acts",
             ClockVerdict::First { .. } => "first",
-            ClockVerdict::Ahead { is_news: true, .. } => "jumped",
+            ClockVerdict::Ahead { is_new: true, .. } => "jumped",
             ClockVerdict::Ahead { .. } => "ahead",
         }
     }
@@ -262,7 +262,7 @@ mod tests {
                 (HOUR + 1_006, 60_001, "acts"),
             ],
         );
-        // A further jump begins the hour anew; the way back ends it.
+        // A further jump begins the hour again; the way back ends it.
         passes(
             created,
             &[

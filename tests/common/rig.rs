@@ -366,9 +366,9 @@ impl Worker {
         let log = log_of(&self.store, tp)?;
         let now_ms = self.store.clock().now_ms();
         let (writer, _) = self.writer(tp)?;
-        let page = writer.make_ready()?;
+        writer.make_ready()?;
         let limits = RetentionLimits::of(writer.configs()).expect("a topic with a limit");
-        let plan = retention_plan(&**writer.replica().dir(), &page, limits, now_ms, true)?;
+        let (page, plan) = retention_plan(writer.replica(), limits, now_ms, true)?;
         let to = plan.due.last().copied().unwrap_or(page.tail.log_start);
         ledger.history.push(Event::TrimInvoked {
             log: log.clone(),

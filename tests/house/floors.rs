@@ -287,6 +287,7 @@ const STALE_COPIES: [(&str, &[&str], &str); 3] = [
             "partition/log_start/prepared.rs",
             "partition/log_snapshot.rs",
             "partition/append/committer.rs",
+            "partition/retention/segment_facts.rs",
             "client/verify.rs",
             // It lists the existing files.
             "cli/topics/dump.rs",

@@ -115,10 +115,8 @@ mod tests {
         assert!(due.is_due(NOW) && !due.is_due(Duration::ZERO));
         due.passed(NOW, 0, Ok(&None));
         assert_eq!(due.due(), None);
-        let limited = TopicConfigs {
-            retention_ms: Some(1),
-            ..TopicConfigs::default()
-        };
+        let pairs = [("retention.ms".to_owned(), "1".to_owned())];
+        let limited = TopicConfigs::from_explicit(pairs.into()).expect("configs");
         assert!(RetentionDue::of(&limited, true).is_due(Duration::ZERO));
         assert!(!RetentionDue::of(&limited, false).is_due(NOW));
     }

@@ -6,5 +6,6 @@ mod reader_state;
 mod scan;
 mod settling;
 
+pub(crate) use reader::unreadable;
 pub use reader::{LogEdges, PartitionReader};
 pub(crate) use settling::wait_until_settled;

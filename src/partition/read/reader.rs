@@ -542,7 +542,7 @@ fn cursor_segment(cursor: Option<&Cursor>) -> Option<Offset> {
     cursor.map(|cursor| cursor.segment)
 }
 
-fn unreadable(replica: &Replica) -> Error {
+pub(crate) fn unreadable(replica: &Replica) -> Error {
     let path = replica.dir().path().display();
     Error::new(
         Kind::Damaged,

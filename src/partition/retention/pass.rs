@@ -13,8 +13,9 @@ use crate::partition::log_start::{Removed, raise_log_start};
 use crate::partition::state_page::{Intent, StatePage};
 use crate::types::Offset;
 
-/// The most segments that one raise of the log start removes.
-const SEGMENTS_AT_ONCE: usize = 64;
+/// The most segments that one raise of the log start removes. A raise holds the append lock for a rename
+/// and a page, however many these are, and costs three syncs; this bounds what a kill leaves.
+const SEGMENTS_AT_ONCE: usize = 1024;
 /// How long a pass takes until it leaves the rest to the next one.
 const PASS_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -58,9 +59,8 @@ fn remove(
 ) -> Result<Pass> {
     let started = writer.store().clock().monotonic();
     let now = Moment::now(&**writer.store().clock());
-    let mut page = ready_page(writer)?;
-    let (note, mut verdict) = clock_of(limits, &page, now);
-    let mut planned = plan_with(writer, &page, limits, now, verdict)?;
+    let (note, mut verdict) = clock_of(limits, &ready_page(writer)?, now);
+    let (mut page, mut planned) = plan_with(writer, limits, now, verdict)?;
     let is_noted =
         note == page.clock || (verdict == ClockVerdict::Believed && page.clock.is_fresh(now));
     if planned.due.is_empty() && planned.left_behind == 0 && is_noted {
@@ -70,8 +70,7 @@ fn remove(
         let under_lock = note_clock(writer, now)?;
         if under_lock != verdict {
             verdict = under_lock;
-            page = ready_page(writer)?;
-            planned = plan_with(writer, &page, limits, now, verdict)?;
+            (page, planned) = plan_with(writer, limits, now, verdict)?;
         }
     }
     let mut removed = Removed::default();
@@ -92,8 +91,7 @@ fn remove(
             break;
         }
     }
-    page = ready_page(writer)?;
-    let left = plan_with(writer, &page, limits, now, verdict)?;
+    let (page, left) = plan_with(writer, limits, now, verdict)?;
     Ok(Pass {
         removed,
         ..Pass::without_work(&page, &left, verdict)
@@ -141,19 +139,17 @@ fn clock_of(limits: RetentionLimits, page: &StatePage, now: Moment) -> (ClockNot
 
 fn plan_with(
     writer: &PartitionWriter,
-    page: &StatePage,
     limits: RetentionLimits,
     now: Moment,
     verdict: ClockVerdict,
-) -> Result<RetentionPlan> {
+) -> Result<(StatePage, RetentionPlan)> {
     let is_believed = verdict == ClockVerdict::Believed;
-    let dir = &**writer.replica().dir();
-    retention_plan(dir, page, limits, now.wall_ms, is_believed)
+    retention_plan(writer.replica(), limits, now.wall_ms, is_believed)
 }
 
-/// Notes the clock in the page; returns whether that may age records. A jump ahead is told once.
+/// Notes the clock in the page; returns whether that may age records. A jump ahead is reported once.
 fn note_clock(writer: &mut PartitionWriter, now: Moment) -> Result<ClockVerdict> {
-    let mut news = None;
+    let mut jumped = None;
     let verdict = writer.when_ready(|ready| {
         let (note, verdict) = ready.page.clock.step(now);
         if note != ready.page.clock {
@@ -162,15 +158,15 @@ fn note_clock(writer: &mut PartitionWriter, now: Moment) -> Result<ClockVerdict>
         }
         if let ClockVerdict::Ahead {
             by_ms,
-            is_news: true,
+            is_new: true,
             ..
         } = verdict
         {
-            news = Some(by_ms);
+            jumped = Some(by_ms);
         }
         Ok(verdict)
     })?;
-    if let Some(by_ms) = news {
+    if let Some(by_ms) = jumped {
         writer.store().add_note(format!(
             "{}: the wall clock jumped {} s ahead: nothing is removed by age until it has stood so \
              for an hour",

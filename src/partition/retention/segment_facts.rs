@@ -2,17 +2,51 @@
 
 use super::plan::{LogFacts, RetentionLimits, RetentionPlan, Segment, plan};
 use crate::disk::{Dir, join};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::log::{self, FileKind, SegmentFile, Segments};
+use crate::partition::read::unreadable;
+use crate::partition::replica::Replica;
 use crate::partition::state_page::StatePage;
 use crate::types::{Offset, Timestamp};
 
-/// What retention would do with the log in `dir` that `page` describes, at `now_ms` of the wall clock.
+/// How often a plan starts over because other processes remove segments meanwhile.
+const TRIES: u32 = 100;
+
+/// What retention would do with a log at `now_ms` of the wall clock, and the page that it was planned by.
 ///
 /// # Errors
-/// [`crate::error::Kind::Damaged`] if the age of a segment cannot be found; [`crate::error::Kind::Io`],
-/// also if a segment was removed meanwhile.
+/// [`crate::error::Kind::Damaged`] if the age of a segment cannot be found, or both copies of the page are
+/// damaged; [`crate::error::Kind::Io`].
 pub fn retention_plan(
+    replica: &Replica,
+    limits: RetentionLimits,
+    now_ms: i64,
+    is_clock_believed: bool,
+) -> Result<(StatePage, RetentionPlan)> {
+    let read = || -> Result<StatePage> {
+        let page = replica.read_page()?.ok_or_else(|| unreadable(replica))?;
+        Ok(page.as_of_boot(replica.boot_id()))
+    };
+    let mut page = read()?;
+    for _ in 0..TRIES {
+        let planned = plan_by(&**replica.dir(), &page, limits, now_ms, is_clock_believed);
+        let Err(e) = planned else {
+            return planned.map(|plan| (page, plan));
+        };
+        // A listed file that is missing was removed, or moved, by another process.
+        let after = read()?;
+        let has_moved =
+            after.generation != page.generation || after.tail.log_start != page.tail.log_start;
+        if !has_moved {
+            return Err(e);
+        }
+        page = after;
+    }
+    let text = format!("the log of {} keeps changing", replica.tp());
+    Err(Error::new(Kind::Busy, text).cure("try again"))
+}
+
+fn plan_by(
     dir: &dyn Dir,
     page: &StatePage,
     limits: RetentionLimits,
