@@ -749,6 +749,52 @@ sabotage "a log that begins again keeps the epochs of what it held" src/partitio
   '*epochs = LeaderEpochs::default();' '' \
   divergence histories_of_rising_log_starts
 
+sabotage "a wall clock that jumped ages records" src/partition/clock_note.rs \
+  'if by_ms <= AHEAD_MAX_MS {' 'if by_ms < i64::MAX {' \
+  log a_clock_that_jumps_removes_nothing
+
+sabotage "the first pass of a boot acts" src/partition/clock_note.rs \
+  'ClockTrust::First if passed < FIRST_FOR_MS => {' 'ClockTrust::First if passed < 0 => {' \
+  log a_clock_that_jumps_removes_nothing
+
+sabotage "the clock note of another boot counts" src/partition/state_page.rs \
+  'self.clock = ClockNote::default();' '' \
+  log a_clock_that_jumps_removes_nothing
+
+sabotage "retention goes beyond the high watermark" src/partition/retention/plan.rs \
+  'if segment.end > facts.removable_to {' 'if segment.end > facts.removable_to && facts.now_ms < 0 {' \
+  lib nothing_goes_above_the_high_watermark
+
+sabotage "an append keeps old records" src/partition/append/writer.rs \
+  'let rolled = must_roll || has_expired(&self.store, configs, &page);' 'let rolled = must_roll;' \
+  promises without_a_daemon_old_records_go
+
+sabotage "a daemon makes no pass" src/cluster/maintenance/maintained_partition.rs \
+  '(is_in_order && self.retention.is_due(now))' '(is_in_order && now.is_zero() && self.retention.is_due(now))' \
+  promises a_daemon_removes_what_is_old
+
+sabotage "a producer that rolls makes no pass" src/client/ledger.rs \
+  'for_passes.push((ticket.partition, appended.rolled));' 'for_passes.push((ticket.partition, false));' \
+  promises by_size_a_log_keeps_its_limit
+
+sabotage "an alter removes without consent" src/cli/topics/change.rs \
+  'if !removals.is_empty() && !is_dry_run {
+        let consent' 'if removals.len() > 1000 && !is_dry_run {
+        let consent' \
+  promises an_alter_by_which_records_fall_due
+
+sabotage "a topic with a limit stays in the old format" src/lifecycle/topics.rs \
+  'if configs.need_newer_format() {' 'if configs.need_newer_format() && timeout.is_zero() {' \
+  promises an_alter_by_which_records_fall_due
+
+sabotage "a record of the future is taken" src/partition/append/writer.rs \
+  'if append_time.is_none() && configs.bound_timestamps() {' 'if append_time.is_some() && configs.bound_timestamps() {' \
+  promises a_record_too_far_from_the_present
+
+sabotage "what a killed pass left stays" src/partition/retention/pass.rs \
+  'if planned.due.is_empty() && planned.left_behind > 0 {' 'if planned.due.is_empty() && planned.left_behind > 1000 {' \
+  log what_a_killed_pass_left
+
 [[ $list ]] && exit
 echo "sabotage: $((caught + missed + errors)) cases, $caught caught, $missed missed, $errors errors"
 ((missed == 0 && errors == 0))

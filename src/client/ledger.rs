@@ -377,8 +377,8 @@ impl Ledger {
         let mut guard = self.lock();
         let state = &mut *guard;
         for (ticket, appended) in batches {
-            if wants_passes && (ticket.first == 0 || appended.rolled) {
-                for_passes.push(ticket.partition);
+            if wants_passes {
+                for_passes.push((ticket.partition, appended.rolled));
             }
             let Some(account) = state.accounts.get_mut(&ticket.partition) else {
                 continue;
@@ -428,7 +428,7 @@ impl Ledger {
         self.notify();
         self.notify_listener();
         if !for_passes.is_empty() {
-            self.passes.enter(for_passes);
+            self.passes.acknowledged(for_passes);
         }
     }
 

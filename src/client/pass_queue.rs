@@ -17,12 +17,22 @@ pub(super) struct PassQueue {
 #[derive(Debug, Default)]
 struct PassState {
     waiting: BTreeSet<PartitionId>,
+    /// Of which a batch was acknowledged under the limits of now.
+    seen: BTreeSet<PartitionId>,
+    /// The version of the topic file that set them.
+    version: u64,
     is_closed: bool,
 }
 
 impl PassQueue {
-    /// From now on partitions are entered: the topic has a limit.
-    pub fn want(&self) {
+    /// From now on partitions are entered: the topic has a limit, by this version of its file. With
+    /// another version each partition is due once more.
+    pub fn want(&self, version: u64) {
+        let mut state = self.lock();
+        if state.version != version {
+            state.version = version;
+            state.seen.clear();
+        }
         self.is_wanted.store(true, Ordering::Relaxed);
     }
 
@@ -31,10 +41,19 @@ impl PassQueue {
         self.is_wanted.load(Ordering::Relaxed)
     }
 
-    /// Enters partitions.
-    pub fn enter(&self, partitions: impl IntoIterator<Item = PartitionId>) {
-        self.lock().waiting.extend(partitions);
-        self.changed.notify_all();
+    /// A batch of each of these was acknowledged; `true`: it began a segment.
+    pub fn acknowledged(&self, batches: impl IntoIterator<Item = (PartitionId, bool)>) {
+        let mut state = self.lock();
+        let mut is_due = false;
+        for (partition, rolled) in batches {
+            if state.seen.insert(partition) || rolled {
+                is_due |= state.waiting.insert(partition);
+            }
+        }
+        drop(state);
+        if is_due {
+            self.changed.notify_all();
+        }
     }
 
     /// No more are entered.

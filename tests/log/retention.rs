@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mq::client::{Producer, ProducerOptions};
 use mq::clock::Clock;
-use mq::disk::{Disk, OsDisk};
+use mq::disk::{Disk, Open, OsDisk};
 use mq::lifecycle::{NewTopic, create_topic};
 use mq::log::Segments;
 use mq::partition::{Committer, PartitionWriter, Pass, StatePage, remove_old};
@@ -404,4 +404,23 @@ fn an_append_behind_old_records_begins_a_segment() {
     jumps.append();
     let last = jumps.pass();
     assert_eq!((last.log_start, last.removed.segments), (10, 1));
+}
+
+#[test]
+fn what_a_killed_pass_left_goes_with_the_next() {
+    let _tally = Tally::start();
+    Tally::case();
+    let jumps = Jumps::new();
+    jumps.clock.pass(3 * HOUR);
+    assert_eq!(jumps.pass().log_start, 10);
+    let tp = tp("t", 0);
+    let writer = PartitionWriter::open(&jumps.store, &tp, TIMEOUT).expect("open");
+    let dir = writer.replica().dir();
+    let left = format!("{:020}.log", 0);
+    let file = dir.open(&left, Open::CreateNew).expect("a file");
+    file.write_at(b"left", 0).expect("written");
+    let pass = jumps.pass();
+    assert_eq!((pass.log_start, pass.removed.segments), (10, 1));
+    assert!(dir.id(&left).is_err(), "it is gone");
+    assert_eq!(jumps.pass().removed.segments, 0);
 }

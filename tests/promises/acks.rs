@@ -203,6 +203,15 @@ impl Open {
         last.expect("a receipt")
     }
 
+    /// Sends a record that the topic refuses, which ends the producer.
+    fn refuses(&mut self, timestamp: i64, says: &str) {
+        let end = self.page().tail.end;
+        self.take(b"refused", timestamp).expect("taken");
+        let e = self.producer.flush().expect_err("refused");
+        assert!(e.to_string().contains(says), "{e}");
+        assert_eq!(self.page().tail.end, end);
+    }
+
     fn page(&self) -> mq::partition::StatePage {
         let tp = TopicPartition::new(self.topic.clone(), 0);
         let reader = mq::client::open_now(&self.store, &tp).expect("opened");
@@ -338,6 +347,37 @@ fn an_open_producer_obeys_every_config_that_is_altered() {
                 open.send_at(b"later", 1000);
                 assert_eq!(open.files(".log").len(), 2);
             }
+            "message.timestamp.after.max.ms" => {
+                let mut open = Open::new(&[]);
+                let far = open.store.clock().now_ms() + 3_600_000;
+                open.send_at(b"far", far);
+                open.alter(name, "1000");
+                open.refuses(far, "message.timestamp.after.max.ms is 1000");
+            }
+            "message.timestamp.before.max.ms" => {
+                let mut open = Open::new(&[]);
+                open.send_at(b"old", 1);
+                open.alter(name, "1000");
+                open.refuses(1, "message.timestamp.before.max.ms is 1000");
+            }
+            "retention.bytes" | "retention.ms" => {
+                let mut open = Open::new(&[("segment.bytes", "1024")]);
+                for _ in 0..5 {
+                    open.send(&[b'x'; 700]);
+                }
+                open.alter(name, "1");
+                // Its first append afterwards begins a pass, though it begins no segment.
+                open.send(b"a small one");
+                wait_until("removed", || open.page().tail.log_start > 0);
+            }
+            // Without effect.
+            "file.delete.delay.ms" => {}
+            // Of compaction.
+            "cleanup.policy"
+            | "delete.retention.ms"
+            | "max.compaction.lag.ms"
+            | "min.cleanable.dirty.ratio"
+            | "min.compaction.lag.ms" => {}
             // With replicas: below. The two others are the controller's and the followers'.
             "min.insync.replicas"
             | "replica.lag.time.max.ms"

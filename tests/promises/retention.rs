@@ -22,7 +22,7 @@ fn cleanup(shell: &Shell, topic: &str) -> serde_json::Value {
     let partition = &topic["partitions"][0];
     let last = partition
         .as_object()
-        .and_then(|fields| fields.keys().last());
+        .and_then(|fields| fields.keys().next_back());
     assert_eq!(last.map(String::as_str), Some("cleanup"));
     partition["cleanup"].clone()
 }

@@ -71,7 +71,8 @@ impl BatchAppender<'_> {
         let has_failed = || shared.has_failed();
         let removes_old = writer.configs().removes_old();
         if removes_old {
-            self.threads.start_passes(shared);
+            let version = writer.topic().meta().version;
+            self.threads.start_passes(shared, version);
         }
         let replicated = writer.topic().partition(partition)?.replicas.len() > 1;
         let waits_for_replicas = replicated && shared.acks != Acks::None;

@@ -199,7 +199,8 @@ impl Threads {
     }
 
     /// Starts the thread that removes old segments. Without one they wait for another process.
-    pub(crate) fn start_passes(&mut self, shared: &Arc<DeliveryState>) {
+    pub(crate) fn start_passes(&mut self, shared: &Arc<DeliveryState>, version: u64) {
+        shared.ledger.passes().want(version);
         if self.passes.is_none() {
             let for_thread = Arc::clone(shared);
             let run = move || {
@@ -208,7 +209,6 @@ impl Threads {
                 run_passes(queue, &shared.store, &shared.topic, shared.lock_timeout);
             };
             self.passes = spawn("retention", run).ok();
-            shared.ledger.passes().want();
         }
     }
 

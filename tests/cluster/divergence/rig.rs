@@ -277,7 +277,9 @@ impl Cluster {
         match try_once() {
             // The daemon replaces it, also if an earlier replacement was not finished.
             Err(e) if matches!(e.kind(), Kind::OffsetOutOfRange | Kind::Fenced) => {
-                let uuid = self.partition().uuid_of(broker).expect("a replica");
+                // The simulated process may die in this read, too.
+                let meta = topic_file::read_to_change(&self.store, &name())?;
+                let uuid = meta.partitions[0].uuid_of(broker).expect("a replica");
                 replace_replica(&self.store, &tp(), broker, uuid, PATIENCE)?;
                 try_once()
             }

@@ -105,13 +105,13 @@ fn describe_tells_of_followers_and_of_what_needs_a_look() {
     let text = String::from_utf8(out).expect("UTF-8");
     let ends: Vec<_> = text
         .lines()
-        .map(|line| line.rsplitn(3, '\t').take(2).collect::<Vec<_>>())
+        .map(|line| line.split('\t').skip(10).take(2).collect::<Vec<_>>())
         .collect();
     let expected = [
-        ["offline", "preferred_leader"],
-        ["false", "0"],
-        ["false", "1"],
-        ["true", "2"],
+        ["preferred_leader", "offline"],
+        ["0", "false"],
+        ["1", "false"],
+        ["2", "true"],
     ];
     assert_eq!(ends, expected);
 }
