@@ -30,6 +30,7 @@ mod replicated;
 mod resolve;
 mod retention;
 mod shared_producer;
+pub mod stats;
 pub mod stores;
 pub mod topics;
 mod trim;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::args_create::{CreateArgs, create};
 use super::args_plan::{CONFIG_EXAMPLE, of_topic, partition_count};
+use super::args_stats::{StatsArgs, stats};
 use super::args_trim::{TrimArgs, trim};
 use super::job::{
     Alter, DELETING, Delete, Describe, Dump, DumpWhat, List, Offsets, Only, TRIMMING, TopicsJob,
@@ -43,6 +44,7 @@ Examples:
   mq-topics describe orders --format json | jq .
   mq-topics offsets orders --at @yesterday
   mq-topics trim logs --to @-7d --dry-run
+  mq-topics stats orders --by key                    who fills my disk
   mq-topics delete 'test-*' --dry-run
   mq-topics verify --deep";
 
@@ -55,6 +57,7 @@ enum Command {
     Delete(DeleteArgs),
     Offsets(OffsetsArgs),
     Trim(TrimArgs),
+    Stats(StatsArgs),
     Dump(DumpArgs),
     Verify(VerifyArgs),
 }
@@ -309,6 +312,7 @@ impl Args {
                 output: args.output.try_into()?,
             })),
             Command::Trim(args) => trim(args, now, can_ask).map(TopicsJob::Trim),
+            Command::Stats(args) => stats(args, now).map(TopicsJob::Stats),
             Command::Dump(args) => dump(args).map(TopicsJob::Dump),
             Command::Verify(args) => verify(args, can_ask).map(TopicsJob::Verify),
         }

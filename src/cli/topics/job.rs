@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::consent::Consent;
 use crate::cli::output::OutputOptions;
 use crate::cli::topic_selection::TopicSelection;
-use crate::client::unresolved_offset::UnresolvedOffset;
+use crate::client::unresolved_offset::{UnresolvedOffset, UnresolvedRange};
 use crate::types::{BrokerId, PartitionId, TopicName};
 
 /// One run of `mq-topics`.
@@ -27,6 +27,8 @@ pub enum TopicsJob {
     Offsets(Offsets),
     /// `trim`
     Trim(Trim),
+    /// `stats`
+    Stats(StatsJob),
     /// `dump`
     Dump(Dump),
     /// `verify`
@@ -131,6 +133,36 @@ pub struct Offsets {
     pub wanted: TopicSelection,
     /// The point; never `stored`. `None`: log start and high watermark.
     pub at: Option<UnresolvedOffset>,
+    /// How rows are printed.
+    pub output: OutputOptions,
+}
+
+/// What `mq-topics stats` counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StatsBy {
+    /// The record's key
+    Key,
+    /// The hour of its timestamp, local time
+    Hour,
+    /// The minute of its timestamp
+    Minute,
+    /// Its size, in powers of two
+    Size,
+    /// Its partition
+    Partition,
+}
+
+/// `mq-topics stats`.
+#[derive(Debug)]
+pub struct StatsJob {
+    /// The topics and partitions.
+    pub wanted: TopicSelection,
+    /// What is counted by.
+    pub by: StatsBy,
+    /// Which records are counted; never from `stored`.
+    pub range: UnresolvedRange,
+    /// The most rows; `None`: all.
+    pub limit: Option<usize>,
     /// How rows are printed.
     pub output: OutputOptions,
 }

@@ -3,6 +3,7 @@
 mod args;
 mod args_create;
 mod args_plan;
+mod args_stats;
 mod args_trim;
 mod change;
 mod cleanup;
@@ -10,6 +11,7 @@ mod dump;
 mod job;
 mod run;
 mod show;
+mod stats;
 mod trim;
 mod verify;
 

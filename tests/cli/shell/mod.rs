@@ -18,6 +18,7 @@ mod other_tools;
 mod outputs;
 mod refusals;
 mod selection;
+mod stats;
 mod terminal;
 mod times;
 mod tips;
