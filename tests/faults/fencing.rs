@@ -477,7 +477,7 @@ fn who_stood_still_is_fenced() {
     if !has_strace("fencing") {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let score = Score::default();
     let mut jobs = Vec::new();
     let mut cluster = Cluster::start().expect("a cluster");

@@ -168,7 +168,7 @@ fn a_killed_member_leaves_a_group_that_goes_on() {
     if !proc::has_strace("kills_groups") {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
         weight: scenario.share,

@@ -19,7 +19,7 @@ use mq::types::TopicName;
 /// next owner is gone: it is read on.
 #[test]
 fn a_partition_that_was_to_move_and_stays_is_read_on() {
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let score = Score::default();
     for way in ["leaves", "dies"] {
         score.case(way, |place| stays(place, way == "dies"));

@@ -227,7 +227,7 @@ fn a_killed_daemon_leaves_a_cluster_that_goes_on() {
     if !proc::has_strace("kills") || !play::may_attach() {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
         weight: scenario.share,

@@ -1,8 +1,9 @@
 //! A slow disk is not a stopped process.
 
 use crate::cli::Shell;
+use crate::common::switches::is_long;
 use crate::mounts::Mounts;
-use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page};
+use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page, two_at_a_time};
 
 #[test]
 fn syncs_of_seconds_by_several_producers_are_waited_for() {
@@ -10,7 +11,9 @@ fn syncs_of_seconds_by_several_producers_are_waited_for() {
         return;
     }
     // Each sync takes 2.5 s and 7 s are waited for one's turn: no holder stands still.
-    for (producers, rounds, delay_us) in [("A B C D", 3, 2_500_000), ("A B", 1, 6_000_000)] {
+    let rounds = if is_long() { 3 } else { 2 };
+    let cases = [("A B C D", rounds, 2_500_000), ("A B", 1, 6_000_000)];
+    two_at_a_time(&cases, |(producers, rounds, delay_us)| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,
@@ -29,12 +32,12 @@ cat acks.* | sort | tr -d '\n'; mq-consume -e s | sort | tr -d '\n'
         );
         let wanted: String = producers
             .split(' ')
-            .flat_map(|p| (1..=rounds).map(move |n| format!("{p}{n}")))
+            .flat_map(|p| (1..=*rounds).map(move |n| format!("{p}{n}")))
             .collect();
         assert_eq!(out, format!("{wanted}{wanted}"));
         let replica = shell.logs().join("s-0");
         assert_eq!(page(&replica).generation, 1, "nothing was copied");
-    }
+    });
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn a_sync_lock_that_is_removed_takes_no_note_with_it() {
         return;
     }
     // The second sync fails, and its process dies before it can say so.
-    for remove in ["", "rm $dir/sync.lock"] {
+    two_at_a_time(&["", "rm $dir/sync.lock"], |remove| {
         let shell = Shell::new();
         bash_ok(
             &shell,
@@ -133,7 +136,7 @@ echo c | mq-produce -o '%v\n' s
             "{remove}: what the failed sync covered was not copied"
         );
         assert_eq!((now.end, now.durable), (3, 3), "{remove}");
-    }
+    });
 }
 
 #[test]
@@ -286,7 +289,7 @@ fn a_reader_waits_for_a_slow_copy_and_says_nothing_wrong() {
         return;
     }
     // A producer dies in its sync. The next one copies, and each sync takes 1.5 s; then it is dead, too.
-    for end in ["", ":signal=KILL:when=2"] {
+    two_at_a_time(&["", ":signal=KILL:when=2"], |end| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,
@@ -309,7 +312,7 @@ wait $copier; exit 0
             counts.len() == 2 && counts[1] == counts[0] + 4,
             "{end}: {out}"
         );
-    }
+    });
 }
 
 #[test]
