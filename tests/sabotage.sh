@@ -345,7 +345,7 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/reconciliation.rs \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some(),' \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0,' \
-  members members_come
+  lib given_up_once_its_reader_has_stopped
 
 sabotage "a partition that is still read is given up" src/client/group_session/membership_thread/giving_up.rs \
   'if !(found.is_late || found.is_unread && is_over) {' 'if !(found.is_late || is_over) {' \

@@ -1,5 +1,8 @@
 //! Giving partitions up, and taking them over, with the offsets where they begin.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
