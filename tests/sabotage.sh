@@ -163,7 +163,7 @@ sabotage "a recovery counts no names" src/partition/recovery/replica_recovery.rs
 
 sabotage "a rescue does not sync its copies" src/log/unsynced_rewrite.rs \
   '        copy.sync_data().map_err(|e| sync_failed(&path, e))?;' '' \
-  crash stop_in_rescue
+  crash stop_in_rewrite
 
 sabotage "a recovery after a reboot syncs nothing" src/partition/recovery/replica_recovery.rs \
   'fn sync_from(&self, segment: Offset) -> Result<()> {' \
@@ -276,7 +276,7 @@ sabotage "a checkpoint that was renamed is taken for synced" src/partition/recov
   'let synced = Ok(());
             let _ = dir;
             return' \
-  crash successor_in_rebuild
+  crash successor_in_lost_state_recovery
 
 sabotage "an acknowledgement does not look at the page" src/partition/append/confirm.rs \
   '    if let Some(why) = page.offline {
@@ -306,7 +306,7 @@ sabotage "a lost note of a sync of offsets is none" src/group/offsets_sync.rs \
 
 sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.rs \
   'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
-  shared_sync those_who_commit_at_once
+  shared_sync commits_at_once_share
 
 sabotage "notes of other logs stay" src/group/group_handle.rs \
   'offsets_sync::remove_notes(&self.guard, Some(&own_note))?;' 'let _ = offsets_sync::remove_notes;' \
@@ -448,7 +448,7 @@ sabotage "what a pipe's reader did not take is committed" src/cli/consume/marks.
 
 sabotage "who was taken for dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
-  session taken_for_dead
+  session counted_as_dead
 
 sabotage "a reset does not look for members" src/group/live_members.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
@@ -482,17 +482,17 @@ sabotage "a copy of a log directory is taken for the moved one" src/store/broker
 
 sabotage "a batch is sent again unasked" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \
-  fencing who_stood_still
+  fencing a_process_that_stood_still
 
 sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_none_or(|end| end > *offset || *offset >= 0)' \
-  fencing who_stood_still
+  fencing a_process_that_stood_still
 
 sabotage "a truncation does not sync its page first" src/partition/recovery/truncate.rs \
   '        self.held.publish_synced(&mut page)?;
         self.finish_truncation' '        self.held.publish(&mut page)?;
         self.finish_truncation' \
-  divergence whoever_follows_dies
+  divergence the_follower_dies
 
 sabotage "a follower does not sync what it copies" src/partition/replication/follower.rs \
   '        self.committer()?.commit(page.tail.end)?;' '        self.committer()?;' \
@@ -517,7 +517,7 @@ sabotage "segments are taken over before the old directory is surely aside" src/
         }
         self.each_of' '        }
         self.each_of' \
-  divergence whoever_makes_it_anew_dies
+  divergence the_process_that_recreates_it_dies
 
 sabotage "after a reboot nobody recovers the followers" src/partition/first_use.rs \
   '    recover_followers(store, &reader)?;' '    let _ = recover_followers;' \
@@ -711,7 +711,7 @@ sabotage "segments go before the log start is on disk" src/partition/log_start/p
 
 sabotage "no checkpoint of the log start" src/partition/log_start/prepared.rs \
   'placed => placed?,' 'placed => { placed?; let _ = recovery.held.replica().dir().remove(crate::log::LOG_START_FILE); }' \
-  log stop_in_rebuild_after_a_trim
+  log stop_in_lost_state_recovery_after_a_trim
 
 sabotage "a start that was not published is not adopted" src/partition/recovery/replica_recovery.rs \
   '(first || is_other_boot) && self.adopt_log_start(&mut page)?' 'false && first && is_other_boot' \
@@ -739,7 +739,7 @@ sabotage "epochs that the leader forgot have no end" src/log/divergence.rs \
 
 sabotage "a replacement that was not finished stays so" src/partition/replication/follower/comparison.rs \
   'if page.offline != Some(Offline::Removed) || !self.replica.in_place()? {' 'if page.sequence > 0 {' \
-  cluster whoever_finishes_dies_too
+  cluster the_process_that_finishes_dies_too
 
 sabotage "a target leads whose log starts lower" src/cluster/controller/leadership_transfer.rs \
   '.filter(starts_there)' '' \

@@ -335,14 +335,14 @@ echo c | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO
 head -c 2000000 /dev/zero | tr '\0' x >> $dir/00000000000000000000.log
 dd if=/dev/zero of=disk/fill bs=4096 2> /dev/null; truncate -s -1M disk/fill
 for i in 1 2; do
-  mq-consume -e t > shown 2> told; grep -q 'No space' told || echo "try $i: $(cat told)"
+  mq-consume -e t > shown 2> reported; grep -q 'No space' reported || echo "try $i: $(cat reported)"
   ls $dir | grep -e cut -e rescue
 done
 rm disk/fill
 # What a killed process left.
 head -c 500000 /dev/zero > $dir/00000000000000000003.cut.tmp
 cp $dir/00000000000000000003.cut.tmp $dir/00000000000000000007.cut.tmp
-mq-consume -e t 2> told; ls $dir | grep -e cut -e rescue
+mq-consume -e t 2> reported; ls $dir | grep -e cut -e rescue
 stat -c %s $dir/00000000000000000003.cut
 "#,
     );

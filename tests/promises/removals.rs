@@ -1,4 +1,4 @@
-//! Files removed under running processes: what was acknowledged is read, or the loss is told.
+//! Files removed under running processes: what was acknowledged is read, or the loss is reported.
 
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ exit $status
         check(&shell, file);
         let verified = read(&shell, "verified");
         if *file == "partition.metadata" {
-            // Nothing makes it again by itself: it is told, and repaired on request.
+            // Nothing makes it again by itself: it is reported, and repaired on request.
             assert!(verified.contains(file), "{verified}");
             shell.topics(&["verify", "--repair", "truncate", "--yes", "t"]);
             shell.topics(&["verify", "--deep", "t"]);
@@ -104,7 +104,7 @@ exit $status
 }
 
 #[test]
-fn a_log_that_is_removed_is_told() {
+fn a_log_that_is_removed_is_reported() {
     let shell = Shell::new();
     let done = bash(
         &shell,
@@ -212,7 +212,7 @@ exit $status
 }
 
 #[test]
-fn an_idle_followers_log_that_is_removed_or_cut_is_made_anew() {
+fn an_idle_followers_log_that_is_removed_or_cut_is_recreated() {
     for change in ["rm $log", ": > $log"] {
         let shell = Shell::new();
         let done = bash(

@@ -134,7 +134,7 @@ fn count(scenario: &Scenario, place: &Place) -> Result<Calls, Failure> {
     let trace = fs::read_to_string(place.dir().join("trace")).map_err(|e| e.to_string())?;
     hold!(
         scenario.name != "compaction" || trace.contains("\"offsets.log\""),
-        "the log was not written anew"
+        "the log was not rewritten"
     );
     hold!(
         scenario.name != "commit" || trace.contains("\"mqos"),

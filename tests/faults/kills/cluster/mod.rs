@@ -3,7 +3,7 @@
 //! what was begun.
 //!
 //! A daemon that runs already is met by strace in the moment in which the change begins, so that
-//! the calls counted are those of the change. As it beats and looks around meanwhile, some kills
+//! the calls counted are those of the change. As it is_heartbeat and looks around meanwhile, some kills
 //! meet it at that.
 
 mod aftermath;
