@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
@@ -447,8 +448,8 @@ fn hold(shell: &Shell, tp: &TopicPartition, broker: i32, time: Duration) {
     std::thread::sleep(time);
 }
 
-/// The same, as one that stands still does.
-fn stand_still_with(shell: &Shell, dir: &str, time: Duration) {
+/// The same, as a process that stands still does, until the replica is replaced.
+fn stand_still_with(shell: &Shell, dir: &str, replaced: &Receiver<()>) {
     let dir = OsDisk
         .open_dir(&shell.store().join(dir))
         .expect("a directory");
@@ -457,7 +458,8 @@ fn stand_still_with(shell: &Shell, dir: &str, time: Duration) {
     while !file.try_lock(LockKind::Exclusive).expect("a try") {
         assert!(Instant::now() < until, "somebody keeps it");
     }
-    std::thread::sleep(time);
+    // Too late is found by the caller.
+    let _ = replaced.recv_timeout(Duration::from_secs(12));
 }
 
 #[test]
@@ -479,13 +481,16 @@ fn a_followers_lock_whose_holder_has_a_heartbeat_is_waited_for() {
     });
     assert_eq!(uuid(), before, "thrown away");
     std::thread::scope(|scope| {
-        scope.spawn(|| stand_still_with(&shell, "brokers/2/logs/t-0", Duration::from_secs(12)));
+        let (replaced, until) = channel();
+        let shell = &shell;
+        scope.spawn(move || stand_still_with(shell, "brokers/2/logs/t-0", &until));
         std::thread::sleep(Duration::from_millis(100));
         shell.produce(&["t", "--timeout", "30s"], b"c\n");
         // The record may be acknowledged by fewer first, once the follower lags for too long.
         eventually(Duration::from_secs(10), "a new replica", || {
             uuid() != before
         });
+        replaced.send(()).expect("it stands still");
     });
     all_are_there(&shell, 3);
     drop(running);
