@@ -3,7 +3,7 @@
 use crate::cli::Shell;
 use crate::common::switches::is_long;
 use crate::mounts::Mounts;
-use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page, two_at_a_time};
+use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page, side_by_side};
 
 #[test]
 fn syncs_of_seconds_by_several_producers_are_waited_for() {
@@ -17,7 +17,7 @@ fn syncs_of_seconds_by_several_producers_are_waited_for() {
         // One sync takes longer than a holder of `sync.lock` may stand still.
         ("A B", 1, "fdatasync", 6_000_000),
     ];
-    two_at_a_time(&cases, |(producers, rounds, syncs, delay_us)| {
+    side_by_side(&cases, |(producers, rounds, syncs, delay_us)| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,
@@ -118,7 +118,7 @@ fn a_sync_lock_that_is_removed_takes_no_note_with_it() {
         return;
     }
     // The second sync fails, and its process dies before it can say so.
-    two_at_a_time(&["", "rm $dir/sync.lock"], |remove| {
+    side_by_side(&["", "rm $dir/sync.lock"], |remove| {
         let shell = Shell::new();
         bash_ok(
             &shell,
@@ -293,7 +293,7 @@ fn a_reader_waits_for_a_slow_copy_and_says_nothing_wrong() {
         return;
     }
     // A producer dies in its sync. The next one copies, and each sync takes 1.5 s; then it is dead, too.
-    two_at_a_time(&["", ":signal=KILL:when=2"], |end| {
+    side_by_side(&["", ":signal=KILL:when=2"], |end| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,

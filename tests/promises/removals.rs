@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::{Shell, run};
 use crate::mounts::Mounts;
-use crate::scripts::{TWO_BROKERS, bash, page, two_at_a_time};
+use crate::scripts::{TWO_BROKERS, bash, page, side_by_side};
 
 /// Each file of a replica but its log, and the directory itself.
 const FILES: [&str; 6] = [
@@ -64,7 +64,7 @@ until [ "$(wc -l < shown)" -gt 30 ]; do sleep 0.02; done
 
 #[test]
 fn removed_files_of_a_replica_cost_no_acknowledged_record() {
-    two_at_a_time(&FILES, |file| {
+    side_by_side(&FILES, |file| {
         let shell = Shell::new();
         let done = bash(
             &shell,
@@ -137,7 +137,7 @@ fn removed_files_of_either_replica_cost_no_acknowledged_record() {
         .flat_map(|file| [(2, file.clone()), (1, file)])
         .collect();
     cases.push((2, String::new()));
-    two_at_a_time(&cases, |(broker, file)| {
+    side_by_side(&cases, |(broker, file)| {
         let shell = Shell::new();
         let what = format!("broker {broker} {file}");
         let done = bash(
