@@ -273,6 +273,9 @@ fn pages() -> Vec<PathBuf> {
         "SECURITY.md",
         "CHANGELOG.md",
         "man/mq.7",
+        "tests/sabotage.sh",
+        "justfile",
+        ".ci/run",
     ] {
         found.push(root().join(name));
     }
