@@ -11,7 +11,7 @@ mod cluster;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cluster::{BROKERS, Cluster, PATIENCE};
+use cluster::{BROKERS, Cluster, TIMEOUT};
 use mq::client::{Acks, Producer, ProducerOptions, ProducerRecord};
 use mq::types::TopicName;
 
@@ -87,7 +87,7 @@ fn leaders(cluster: &mut Cluster, topic: &str, rounds: usize) -> Vec<Duration> {
             if receipts.iter().any(|r| r.leader_epoch > epoch) {
                 break Instant::now();
             }
-            assert!(killed.elapsed() < PATIENCE, "no receipt came");
+            assert!(killed.elapsed() < TIMEOUT, "no receipt came");
         };
         figures.push(first - killed);
         cluster.start_broker(leader);

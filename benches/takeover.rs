@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const PARTITIONS: usize = 8;
 const MEMBERS: usize = 3;
 const EVERY: Duration = Duration::from_millis(2);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after a start the partitions that keep their member are watched for pauses.
 const WINDOW: Duration = Duration::from_millis(300);
 
@@ -228,7 +228,7 @@ fn balanced(seen: &Seen, members: &[Member]) {
         if owners.len() == PARTITIONS && printing == wanted {
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "{owners:?}");
+        assert!(started.elapsed() < TIMEOUT, "{owners:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -250,7 +250,7 @@ fn taken_over(seen: &Seen, lost: &BTreeSet<usize>, victim: usize, at: Instant) -
                 .map_or(Duration::ZERO, |last| *last - at);
         }
         assert!(
-            started.elapsed() < PATIENCE,
+            started.elapsed() < TIMEOUT,
             "{lost:?} of {victim}: {first:?}"
         );
         std::thread::sleep(Duration::from_millis(1));

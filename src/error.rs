@@ -8,6 +8,15 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 /// The result of everything in this library.
+///
+/// ```
+/// fn topics(path: &str) -> mq::Result<Vec<String>> {
+///     mq::Store::open(path)?.admin().list()
+/// }
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let path = scratch.path().join("store");
+/// # assert_eq!(topics(path.to_str().expect("UTF-8")).expect("listed"), [""; 0]);
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The kind of an error, on which callers act. If Kafka has a name for it, the message contains it.

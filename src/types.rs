@@ -26,6 +26,18 @@ pub const PARTITIONS_MAX: i32 = 10_000;
 
 /// A topic's name: 1 to 249 characters of `[A-Za-z0-9._-]`, neither `.` nor `..` (Kafka's rule,
 /// `Topic.java`), and not beginning with a dash (it would read as an option).
+///
+/// ```
+/// use mq::{Kind, TopicName};
+///
+/// # fn main() -> mq::Result<()> {
+/// let orders = TopicName::new("orders")?;
+/// assert_eq!(orders.as_str(), "orders");
+/// let refused = TopicName::new("orders/eu").expect_err("a slash");
+/// assert_eq!(refused.kind(), Kind::InvalidTopic);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(String);
 
@@ -272,6 +284,19 @@ impl TimestampType {
 }
 
 /// A batch's compression (attributes bits 0-2).
+///
+/// ```
+/// use mq::Compression;
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
+/// let orders = store.producer("orders").compression(Compression::Zstd).open()?;
+/// assert_eq!("zstd".parse::<Compression>()?, Compression::Zstd);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum Compression {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sabotage: takes one sync, lock, checksum, epoch check or bound out of the source at a time, and
-# looks whether the suite turns red. A suite that stays green is worth nothing there.
+# checks whether the suite turns red. A suite that stays green is worth nothing there.
 #
 #   tests/sabotage.sh [NAME...]    all of them, or those named (any part of the name will do)
 #   tests/sabotage.sh --list [NAME...]
@@ -161,9 +161,9 @@ sabotage "a recovery counts no names" src/partition/recovery/replica_recovery.rs
   'page.unsynced_names += 1;' 'page.unsynced_names += 0;' \
   crash stop_in_the_recovery_from_a_roll
 
-sabotage "a rescue does not sync its copies" src/log/unsynced_rewrite.rs \
+sabotage "a rewrite of unsynced bytes does not sync its copies" src/log/unsynced_rewrite.rs \
   '        copy.sync_data().map_err(|e| sync_failed(&path, e))?;' '' \
-  crash stop_in_rescue
+  crash stop_in_rewrite
 
 sabotage "a recovery after a reboot syncs nothing" src/partition/recovery/replica_recovery.rs \
   'fn sync_from(&self, segment: Offset) -> Result<()> {' \
@@ -188,7 +188,7 @@ sabotage "a deletion forgets what the topic had retired" src/lifecycle/topics.rs
   'retired.take(0).map(|gone| (gone.partition, gone.broker, gone.uuid))' \
   topics a_reassignment_is_begun
 
-sabotage "who uses a topic first does not sync its name" src/partition/dir_sync.rs \
+sabotage "the first user of a topic does not sync its name" src/partition/dir_sync.rs \
   'if known >= version {' 'if known >= version || version < u64::MAX {' \
   crash successor_in_add_partitions
 
@@ -205,7 +205,7 @@ sabotage "a commit leaves no note" src/partition/append/committer.rs \
             .map_err(|e| self.sync_error("write", e))?;' '        let _ = note;' \
   failed_sync a_sync_whose_end_nobody_saw
 
-sabotage "a rescue that died is not done again" src/partition/recovery/decision.rs \
+sabotage "a rewrite of unsynced bytes that died is not done again" src/partition/recovery/decision.rs \
   'open_sync || found.copy_begun;' 'open_sync;' \
   lib recovery::decision
 
@@ -218,7 +218,7 @@ sabotage "no append lock" src/partition/replica.rs \
             if locked || self.clock.monotonic() > started {' \
   crowd in_memory
 
-sabotage "verify looks behind an index without the lock" src/client/verify.rs \
+sabotage "verify reads behind an index without the lock" src/client/verify.rs \
   '    let Ok(held) = replica.lock(PROBE_TIMEOUT) else {
         return Ok(());
     };
@@ -236,17 +236,17 @@ sabotage "a broken holder of the fenced lock goes on" src/store/lock/fenced_lock
 
 # --- checksums
 
-sabotage "the checksum of a batch is not looked at" src/record/view.rs \
+sabotage "the checksum of a batch is not checked" src/record/view.rs \
   'if crc32c::crc32c(covered) == self.header.crc {' \
   'if crc32c::crc32c(covered) == self.header.crc || self.header.crc != 0 {' \
   damage every_flipped_bit_of_a_segment
 
-sabotage "the checksum of the page is not looked at" src/partition/state_page.rs \
+sabotage "the checksum of the page is not checked" src/partition/state_page.rs \
   '            || crc32fast::hash(raw.get(..CRC_AT)?) != crc' \
   '            || (crc32fast::hash(raw.get(..CRC_AT)?) != crc && crc == 0)' \
   damage every_flipped_bit_of_the_page
 
-sabotage "the checksum of a topic file is not looked at" src/store/json_file.rs \
+sabotage "the checksum of a topic file is not checked" src/store/json_file.rs \
   'if crc != format!("{:08x}", crc32fast::hash(body)).as_bytes() {' \
   'if crc.is_empty() {' \
   damage every_flipped_bit_of_the_topic_file
@@ -276,9 +276,9 @@ sabotage "a checkpoint that was renamed is taken for synced" src/partition/recov
   'let synced = Ok(());
             let _ = dir;
             return' \
-  crash successor_in_rebuild
+  crash successor_in_lost_state_recovery
 
-sabotage "an acknowledgement does not look at the page" src/partition/append/confirm.rs \
+sabotage "an acknowledgement does not check the page" src/partition/append/confirm.rs \
   '    if let Some(why) = page.offline {
         let offline' \
   '    if let Some(why) = page.offline.filter(|_| page.generation == 0) {
@@ -296,7 +296,7 @@ sabotage "a sync of offsets leaves no note" src/group/offsets_sync.rs \
   'if self.write(durable, len).is_err() {' 'if self.write(durable, 0).is_err() {' \
   shared_sync a_
 
-sabotage "a note left by a sync of offsets is not looked at" src/group/offsets_sync.rs \
+sabotage "a note left by a sync of offsets is not read" src/group/offsets_sync.rs \
   'if found.is_some_and(|note| note.at_work > 0) {' 'if found.is_some_and(|note| note.at_work == u64::MAX) {' \
   shared_sync a_
 
@@ -306,7 +306,7 @@ sabotage "a lost note of a sync of offsets is none" src/group/offsets_sync.rs \
 
 sabotage "a sync of offsets vouches for lines behind it" src/group/offsets_sync.rs \
   'let _ = self.write(len, 0);' 'let _ = self.write(log.len()?, 0);' \
-  shared_sync those_who_commit_at_once
+  shared_sync commits_at_once_share
 
 sabotage "notes of other logs stay" src/group/group_handle.rs \
   'offsets_sync::remove_notes(&self.guard, Some(&own_note))?;' 'let _ = offsets_sync::remove_notes;' \
@@ -345,7 +345,7 @@ sabotage "no limit on what records decompress to" src/record/compression.rs \
 sabotage "a partition is given up before its reader stopped" src/client/group_session/membership_thread/reconciliation.rs \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some(),' \
   'is_unread: holding.is_stopped || is_idle || self.ended.is_some() || holding.generation > 0,' \
-  members members_come
+  lib given_up_once_its_reader_has_stopped
 
 sabotage "a partition that is still read is given up" src/client/group_session/membership_thread/giving_up.rs \
   'if !(found.is_late || found.is_unread && is_over) {' 'if !(found.is_late || is_over) {' \
@@ -360,7 +360,7 @@ sabotage "an evictor does not probe again" src/group/membership.rs \
   'if state.members.contains_key(id) && (member_file::probe(&*dir, *id)? == *reading || state.group_epoch >= 0) {' \
   lib hangs
 
-sabotage "a commit does not look at the owner" src/group/membership/commits.rs \
+sabotage "a commit does not check the owner" src/group/membership/commits.rs \
   'let is_own = me.owned.contains(&tp)' \
   'let is_own = (me.owned.contains(&tp) || me.epoch >= 0)' \
   lib membership::tests::reconciliation
@@ -388,18 +388,18 @@ sabotage "a count of flush.messages waits for flush.ms" src/client/delivery/deli
   'let is_urgent = ticket.is_some();' \
   promises a_count_of_flush_messages
 
-sabotage "a commit does not read the group anew" src/group/membership.rs \
+sabotage "a commit does not read the group again" src/group/membership.rs \
   'if self.others_are_old || !is_current(&*dir, &*self.seen)? {' \
   'if self.others_are_old {' \
   lib membership
 
-sabotage "who takes over does not read what is committed" src/client/group_session/membership_thread/reconciliation.rs \
+sabotage "a new owner does not read what is committed" src/client/group_session/membership_thread/reconciliation.rs \
   '        self.member.refresh_offsets()?;
         if self.options.to_end {' \
   '        if self.options.to_end {' \
   members members_come
 
-sabotage "who starts a partition commits nothing" src/client/group_session/membership_thread/reconciliation.rs \
+sabotage "the member that starts a partition commits nothing" src/client/group_session/membership_thread/reconciliation.rs \
   'if self.options.commit != CommitWhen::Never {
                 let starts' \
   'if self.options.commit == CommitWhen::OnExit {
@@ -416,11 +416,11 @@ sabotage "the line of a broken holder counts" src/group/offsets_state.rs \
   'if self.last_n.is_some_and(|last| last > line.n && last == u64::MAX) {' \
   lib group
 
-sabotage "who takes the lock leaves no mark" src/group/group_handle.rs \
+sabotage "a new lock holder leaves no mark" src/group/group_handle.rs \
   'if last < guard.n() {' 'if last < guard.n() && guard.n() == u64::MAX {' \
   takeover taken_over
 
-sabotage "a commit does not look whether its lock is still there" src/group/group_handle.rs \
+sabotage "a commit does not check whether its lock is still there" src/group/group_handle.rs \
   '            Err(_) => Err(Error::lost_lock(format!(' \
   '            Err(_) if n < u64::MAX => Ok(()),
             Err(_) => Err(Error::lost_lock(format!(' \
@@ -446,11 +446,11 @@ sabotage "what a pipe's reader did not take is committed" src/cli/consume/marks.
   'unread().unwrap_or(0)' 'unread().map_or(0, |_| 0)' \
   members pipe
 
-sabotage "who was taken for dead reads on" src/client/group_session.rs \
+sabotage "a member counted as dead reads on" src/client/group_session.rs \
   'if is_same(&seen.file) || lock' 'if seen.member != Uuid([0; 16]) || is_same(&seen.file) || lock' \
-  session taken_for_dead
+  session counted_as_dead
 
-sabotage "a reset does not look for members" src/group/live_members.rs \
+sabotage "a reset does not search for members" src/group/live_members.rs \
   '    if members.is_empty() {' '    if members.len() < usize::MAX {' \
   offsets nothing_moves
 
@@ -466,7 +466,7 @@ sabotage "a page of another epoch counts" src/partition/state_page.rs \
             && self.offline' \
   divergence histories
 
-sabotage "the high watermark does not wait for who joins" src/partition/replication/high_watermark.rs \
+sabotage "the high watermark does not wait for a joining replica" src/partition/replication/high_watermark.rs \
   'joining.contains(&replica.uuid)' '(joining.contains(&replica.uuid) && replica.broker < 0)' \
   divergence what_comes_while_a_follower_joins
 
@@ -482,23 +482,23 @@ sabotage "a copy of a log directory is taken for the moved one" src/store/broker
 
 sabotage "a batch is sent again unasked" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_some_and(|end| end > *offset && *offset < 0)' \
-  fencing who_stood_still
+  fencing a_process_that_stood_still
 
 sabotage "a new leader is taken to have every batch" src/client/replicated.rs \
   '.is_some_and(|end| end > *offset)' '.is_none_or(|end| end > *offset || *offset >= 0)' \
-  fencing who_stood_still
+  fencing a_process_that_stood_still
 
 sabotage "a truncation does not sync its page first" src/partition/recovery/truncate.rs \
   '        self.held.publish_synced(&mut page)?;
         self.finish_truncation' '        self.held.publish(&mut page)?;
         self.finish_truncation' \
-  divergence whoever_follows_dies
+  divergence the_follower_dies
 
 sabotage "a follower does not sync what it copies" src/partition/replication/follower.rs \
   '        self.committer()?.commit(page.tail.end)?;' '        self.committer()?;' \
   divergence followers_copy
 
-sabotage "who is not in sync is elected" src/cluster/controller/causes.rs \
+sabotage "a replica that is not in sync is elected" src/cluster/controller/causes.rs \
   'among == Among::All || p.meta.is_in_sync(*b)' 'among == Among::All || p.meta.leader >= 0' \
   lib controller::tests
 
@@ -517,13 +517,13 @@ sabotage "segments are taken over before the old directory is surely aside" src/
         }
         self.each_of' '        }
         self.each_of' \
-  divergence whoever_makes_it_anew_dies
+  divergence the_process_that_recreates_it_dies
 
 sabotage "after a reboot nobody recovers the followers" src/partition/first_use.rs \
   '    recover_followers(store, &reader)?;' '    let _ = recover_followers;' \
   divergence after_a_reboot
 
-sabotage "the dead leave before anyone looked at the leader" src/cluster/controller/step.rs \
+sabotage "the dead leave before the leader was probed" src/cluster/controller/step.rs \
   'if p.reign.view == LeaderView::Stands && !p.is_reported() {' \
   'if p.reign.view != LeaderView::Leaderless && !p.is_reported() {' \
   lib controller::tests
@@ -542,7 +542,7 @@ sabotage "leadership moves to a full disk" src/cluster/controller/causes.rs \
   'fail_over(cx, p, assessment, sealed, leaving, |has_room| has_room || !has_room);' \
   lib controller::tests
 
-sabotage "a holder that beats counts as stopped" src/cluster/controller/failover_policy.rs \
+sabotage "a holder with a heartbeat counts as stopped" src/cluster/controller/failover_policy.rs \
   'let seen = (sequence, heartbeat);' 'let seen = (sequence, heartbeat.min(0));' \
   lib controller::tests
 
@@ -554,7 +554,7 @@ sabotage "an epoch begins though a dead one in sync has more" src/partition/repl
   'if claim == Claim::Clean' 'if claim == Claim::Clean && epoch < 0' \
   promises no_epoch_begins
 
-sabotage "a mover does not beat for its seal" src/partition/replica.rs \
+sabotage "a mover has no heartbeat for its seal" src/partition/replica.rs \
   'Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT)' \
   'Heartbeat::start(Arc::clone(&self.page), MOVER_HEARTBEAT_AT + 512)' \
   promises a_writer_leaves
@@ -567,7 +567,7 @@ sabotage "a listing takes in what a killed roll left" src/partition/log_snapshot
   'segments.up_to(page.tail.active).since' 'segments.since' \
   lib a_segment_beyond_the_active_one
 
-sabotage "damage is told by an old look" src/partition/read/reader.rs \
+sabotage "damage is reported from an old snapshot" src/partition/read/reader.rs \
   'if !fresh {' 'if !fresh && bytes_max == 0 {' \
   promises a_reader_of_a_follower
 
@@ -597,7 +597,7 @@ sabotage "epochs are in memory before their checkpoint" src/partition/recovery/r
         self.write_epochs(page, &epochs)' \
   promises a_follower_has_no_epoch
 
-sabotage "who waits for a sync does not see its holder beat" src/store/lock/heartbeat.rs \
+sabotage "a wait for a sync does not see its holder's heartbeat" src/store/lock/heartbeat.rs \
   'if self.heartbeat.observe(heartbeat, now) >= self.stopped_after {' 'if self.heartbeat.observe(0, now) >= self.stopped_after {' \
   promises syncs_of_seconds
 
@@ -622,7 +622,7 @@ sabotage "a roll empties a log that holds records" src/log/appender.rs \
   'if begins_with_a_batch(&*self.dir, next.active, None)? && next.active < 0 {' \
   lib a_roll_never_empties
 
-sabotage "an append does not beat" src/partition/replica.rs \
+sabotage "an append has no heartbeat" src/partition/replica.rs \
   'heartbeat: Heartbeat::start(Arc::clone(&self.page), HEARTBEAT_AT),' \
   'heartbeat: Heartbeat::start(Arc::clone(&self.page), HEARTBEAT_AT + 1024),' \
   promises an_append_whose_write
@@ -656,7 +656,7 @@ sabotage "a slow disk is given no more time than a quick one" src/store/brokers/
   '(*after * 2).clamp(PAGE_READ_WITHIN, PAGE_READ_WITHIN_MAX)' '(*after * 2).clamp(PAGE_READ_WITHIN, PAGE_READ_WITHIN)' \
   lib a_disk_that_does_not_answer
 
-sabotage "who ends while the disk of the leader is away is out of sync" src/cluster/controller/failover_policy.rs \
+sabotage "a broker that ends while the disk of the leader is away is out of sync" src/cluster/controller/failover_policy.rs \
   'Some(ReplicaSnapshot::Unreadable | ReplicaSnapshot::Failed) => true,' 'Some(ReplicaSnapshot::Unreadable) => true,' \
   lib who_ends_while_the_leaders
 
@@ -668,7 +668,7 @@ sabotage "an append does not ask whether its file has a name" src/disk/os/file.r
   'if stat.st_nlink == 0 {' 'if stat.st_nlink == 0 && stat.st_size < 0 {' \
   promises a_log_that_goes_under
 
-sabotage "a look misses a proof that came into its place meanwhile" src/lifecycle/strays.rs \
+sabotage "a search for strays misses a proof that came into its place meanwhile" src/lifecycle/strays.rs \
   '&& !store::is_deleted(store, ids.topic_id, ids.replica)?' '' \
   observer a_deletion_under_way
 
@@ -696,7 +696,7 @@ sabotage "a file of a group's store keeps the mode of the umask" src/disk/os/sha
   'if access.is_shared() && access.group == group {' 'if access.group < u32::MAX {' \
   promises a_store_without_acls_is_shared_too
 
-sabotage "a join by a broker held for dead is not looked at again" src/cluster/controller/step.rs \
+sabotage "a join by a broker held for dead is not probed again" src/cluster/controller/step.rs \
   'p.due.again_by(now + JOIN_WITHIN);' '' \
   lib who_is_about_to_join
 
@@ -711,7 +711,7 @@ sabotage "segments go before the log start is on disk" src/partition/log_start/p
 
 sabotage "no checkpoint of the log start" src/partition/log_start/prepared.rs \
   'placed => placed?,' 'placed => { placed?; let _ = recovery.held.replica().dir().remove(crate::log::LOG_START_FILE); }' \
-  log stop_in_rebuild_after_a_trim
+  log stop_in_lost_state_recovery_after_a_trim
 
 sabotage "a start that was not published is not adopted" src/partition/recovery/replica_recovery.rs \
   '(first || is_other_boot) && self.adopt_log_start(&mut page)?' 'false && first && is_other_boot' \
@@ -739,7 +739,7 @@ sabotage "epochs that the leader forgot have no end" src/log/divergence.rs \
 
 sabotage "a replacement that was not finished stays so" src/partition/replication/follower/comparison.rs \
   'if page.offline != Some(Offline::Removed) || !self.replica.in_place()? {' 'if page.sequence > 0 {' \
-  cluster whoever_finishes_dies_too
+  cluster the_process_that_finishes_dies_too
 
 sabotage "a target leads whose log starts lower" src/cluster/controller/leadership_transfer.rs \
   '.filter(starts_there)' '' \

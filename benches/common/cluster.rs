@@ -15,7 +15,7 @@ use mq::store::topics::topic_file;
 use mq::types::{BrokerId, TopicName};
 
 pub const BROKERS: [BrokerId; 3] = [1, 2, 3];
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Cluster {
     pub path: PathBuf,
@@ -95,7 +95,7 @@ impl Cluster {
     pub fn wait_for(&self, what: &str, mut is: impl FnMut(&Self) -> bool) -> Instant {
         let started = Instant::now();
         while !is(self) {
-            assert!(started.elapsed() < PATIENCE, "{what} did not come");
+            assert!(started.elapsed() < TIMEOUT, "{what} did not come");
             std::thread::sleep(Duration::from_micros(200));
         }
         Instant::now()

@@ -81,6 +81,23 @@ pub struct TopicInfo {
 }
 
 /// A partition's state at one moment.
+///
+/// ```
+/// use mq::NewTopic;
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("orders").partitions(2))?;
+/// let orders = store.admin().describe("orders")?;
+/// let records = orders.partitions.iter().map(|partition| {
+///     let (start, end) = (partition.start_offset?, partition.end_offset?);
+///     Some(end - start)
+/// });
+/// assert_eq!(records.collect::<Vec<_>>(), [Some(0), Some(0)]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionInfo {

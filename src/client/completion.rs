@@ -20,7 +20,7 @@ pub struct Completion {
     of: Arc<CompletionOf>,
     /// A caller waits for it, or did.
     is_awaited: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<CompletionState>,
     changed: Condvar,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct CompletionOf {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CompletionState {
     /// The acknowledged parts: nearly always one.
     first: Option<Receipt>,
     more: Vec<Receipt>,
@@ -45,7 +45,7 @@ struct State {
     waiting: usize,
 }
 
-impl State {
+impl CompletionState {
     /// The outcome of a record by its sequence number within the partition.
     fn outcome(&self, sequence: u64) -> Option<Result<Receipt>> {
         let has = |receipt: &&Receipt| {
@@ -100,7 +100,7 @@ impl Completion {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CompletionState> {
         // Each change is one assignment: a panic in another thread leaves the state whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,7 +120,7 @@ impl Completion {
         });
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut CompletionState)) {
         let mut state = self.lock();
         change(&mut state);
         let wakers = std::mem::take(&mut state.wakers);
@@ -142,7 +142,7 @@ impl Completion {
         drop(state);
         self.set_awaited();
         let state = self.lock();
-        let waits = |state: &mut State| state.outcome(sequence).is_none();
+        let waits = |state: &mut CompletionState| state.outcome(sequence).is_none();
         let waited = self.changed.wait_timeout_while(state, timeout, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.waiting -= 1;

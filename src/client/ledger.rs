@@ -83,7 +83,7 @@ pub(super) struct Batch {
 /// Shared by the sending thread and the delivery's threads.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
     changed: Condvar,
     /// How many threads wait for a change: if none does, a change needs no notification.
     waiting: AtomicUsize,
@@ -93,7 +93,7 @@ pub(super) struct Ledger {
     queued: AtomicUsize,
     /// The newest version of the topic file that the delivery has seen.
     topic_version: AtomicU64,
-    /// A copy of [`State::bytes`] that is read without the lock.
+    /// A copy of [`LedgerState::bytes`] that is read without the lock.
     bytes: AtomicUsize,
     /// The parked appending thread of a shared producer.
     appender: Option<Arc<AppenderWaker>>,
@@ -128,7 +128,7 @@ pub trait Listener: Send + fmt::Debug {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LedgerState {
     accounts: BTreeMap<PartitionId, Account>,
     bytes: usize,
     receipts: VecDeque<Receipt>,
@@ -217,12 +217,12 @@ impl Ledger {
         LISTENER_OF.get() == Some(std::ptr::from_ref(self).addr())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         // A panic in another thread leaves the lists whole: no change under this lock is partial.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait<'a>(&self, state: MutexGuard<'a, LedgerState>) -> MutexGuard<'a, LedgerState> {
         // With the lock held: a thread that changes the state later sees it.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let state = self.changed.wait(state);
@@ -234,8 +234,8 @@ impl Ledger {
     fn wait_while(
         &self,
         timeout: Duration,
-        waits: impl FnMut(&mut State) -> bool,
-    ) -> MutexGuard<'_, State> {
+        waits: impl FnMut(&mut LedgerState) -> bool,
+    ) -> MutexGuard<'_, LedgerState> {
         let state = self.lock();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let waited = self.changed.wait_timeout_while(state, timeout, waits);
@@ -255,7 +255,7 @@ impl Ledger {
     pub fn enter(&self, batch: Batch) -> Option<Ticket> {
         let mut state = self.lock();
         let is_full =
-            |state: &State| state.bytes > 0 && state.bytes + batch.building > self.bytes_max;
+            |state: &LedgerState| state.bytes > 0 && state.bytes + batch.building > self.bytes_max;
         while is_full(&state) && !self.has_failed() {
             state = self.wait(state);
         }
@@ -267,7 +267,7 @@ impl Ledger {
         self.enter_in(self.lock(), batch)
     }
 
-    fn enter_in(&self, mut state: MutexGuard<'_, State>, batch: Batch) -> Option<Ticket> {
+    fn enter_in(&self, mut state: MutexGuard<'_, LedgerState>, batch: Batch) -> Option<Ticket> {
         if self.has_failed() {
             return None;
         }
@@ -311,7 +311,7 @@ impl Ledger {
     /// fails or ends. Returns whether one of these happened.
     pub fn wait_for_more(&self, known: u64, timeout: Duration) -> bool {
         let none_yet =
-            |state: &State| state.acknowledged == known && !state.ended && !self.has_failed();
+            |state: &LedgerState| state.acknowledged == known && !state.ended && !self.has_failed();
         let state = self.wait_while(timeout, |state| none_yet(state));
         !none_yet(&state)
     }
@@ -323,12 +323,12 @@ impl Ledger {
         wanted: &[(PartitionId, u64)],
         timeout: Duration,
     ) -> Option<Result<(), Error>> {
-        let lacks = |state: &State| {
+        let lacks = |state: &LedgerState| {
             wanted.iter().any(|(partition, count)| {
                 state.accounts.get(partition).map_or(0, |one| one.next) < *count
             })
         };
-        let waits = |state: &mut State| lacks(state) && !state.ended;
+        let waits = |state: &mut LedgerState| lacks(state) && !state.ended;
         let state = self.wait_while(timeout, waits);
         match (lacks(&state), state.ended) {
             (false, _) => Some(Ok(())),
@@ -339,7 +339,7 @@ impl Ledger {
 
     /// Waits up to `timeout` until the delivery's threads have ended; returns whether they have.
     pub fn wait_for_end(&self, timeout: Duration) -> bool {
-        let waits = |state: &mut State| !state.ended;
+        let waits = |state: &mut LedgerState| !state.ended;
         let state = self.wait_while(timeout, waits);
         state.ended
     }
@@ -499,8 +499,9 @@ impl Ledger {
 
     /// Takes the waiting receipts; waits for some up to `timeout`.
     pub fn receipts(&self, timeout: Duration) -> Vec<Receipt> {
-        let none_yet =
-            |state: &mut State| state.receipts.is_empty() && !state.ended && !self.has_failed();
+        let none_yet = |state: &mut LedgerState| {
+            state.receipts.is_empty() && !state.ended && !self.has_failed()
+        };
         let mut state = if timeout.is_zero() {
             self.lock()
         } else {
@@ -542,7 +543,7 @@ impl Ledger {
 }
 
 /// The outcome of records that are not acknowledged though the delivery has ended.
-fn outcome_of(state: &State) -> Error {
+fn outcome_of(state: &LedgerState) -> Error {
     let unexpected = || {
         Error::new(
             Kind::Unknown,

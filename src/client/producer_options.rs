@@ -10,6 +10,19 @@ use crate::record::{Header, Partitioner};
 use crate::types::{Compression, LeaderEpoch, Offset, PartitionId, Timestamp};
 
 /// When a record counts as delivered.
+///
+/// ```
+/// use mq::Acks;
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// # store.admin().ensure_topic(mq::NewTopic::new("orders"))?;
+/// let orders = store.producer("orders").acks(Acks::Leader).open()?;
+/// assert_eq!("all".parse::<Acks>()?, Acks::All); // Kafka's spelling, as in a file of settings
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Acks {
     /// The delivery does not wait for an acknowledgement.
@@ -53,6 +66,20 @@ impl FromStr for Acks {
 }
 
 /// Where records without a key go.
+///
+/// ```
+/// use mq::{Keyless, NewTopic};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("logs").partitions(4))?;
+/// let logs = store.producer("logs").keyless(Keyless::Sticky).open()?;
+/// let [first, next] = [logs.send("a line")?, logs.send("another")?];
+/// assert_eq!(first.partition(), next.partition());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keyless {
     /// To each partition in turn, beginning at a random one.

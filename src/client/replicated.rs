@@ -49,12 +49,12 @@ pub(super) struct Replicated {
     acks: Acks,
     timeout: Duration,
     observer: Option<Arc<dyn Observer>>,
-    state: Mutex<State>,
+    state: Mutex<InFlightState>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct InFlightState {
     /// Only partitions with in-flight batches have an entry.
     in_flight_all: BTreeMap<PartitionId, InFlightBatches>,
     /// The partitions in which another epoch has begun: the appending thread has to look up their
@@ -75,7 +75,7 @@ struct InFlightBatches {
     topic_id: Uuid,
 }
 
-impl State {
+impl InFlightState {
     /// Removes the entry of a partition whose batches were acknowledged or given up.
     fn end(&mut self, partition: PartitionId) -> Option<InFlightBatches> {
         self.moved.remove(&partition);
@@ -107,7 +107,7 @@ impl Replicated {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, InFlightState> {
         // A panic in another thread leaves the lists whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +138,7 @@ impl Replicated {
     /// Waits for room.
     fn wait_for_room(&self, failed: &dyn Fn() -> bool) {
         let state = self.lock();
-        let is_full = |state: &mut State| state.bytes >= UNDER_WAY_BYTES_MAX && !failed();
+        let is_full = |state: &mut InFlightState| state.bytes >= UNDER_WAY_BYTES_MAX && !failed();
         let lock_timeout = Duration::from_millis(5);
         // A short wait: after a change of epoch, this thread itself has to look the batches up.
         drop(

@@ -78,6 +78,14 @@ pub struct SharedSent {
 }
 
 /// Records of one partition that were sent and are not acknowledged.
+///
+/// ```
+/// use mq::Failure;
+///
+/// fn left(failure: &Failure) -> u64 {
+///     failure.unacknowledged.iter().map(|of_partition| of_partition.count).sum()
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unacknowledged {
     /// The partition.

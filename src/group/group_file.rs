@@ -38,7 +38,7 @@ pub struct GroupFile {
     pub assignor: String,
     /// The topics to read.
     #[serde(default)]
-    pub topics: Vec<Topic>,
+    pub topics: Vec<GroupTopic>,
     /// How many members have not reached their targets yet.
     #[serde(default)]
     pub reconciling: usize,
@@ -58,7 +58,7 @@ pub struct GroupFile {
 
 /// A topic that members subscribed to, as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Topic {
+pub struct GroupTopic {
     topic: String,
     topic_id: Uuid,
     partitions: PartitionId,
@@ -126,7 +126,7 @@ impl GroupFile {
 
     /// The written form of a state.
     pub fn of_state(boot_id: [u8; 16], state: &GroupState) -> Self {
-        let topics = state.topics.iter().map(|(name, topic)| Topic {
+        let topics = state.topics.iter().map(|(name, topic)| GroupTopic {
             topic: name.to_string(),
             topic_id: topic.topic_id,
             partitions: topic.partitions,

@@ -25,7 +25,7 @@ mod describe;
 mod directory;
 mod expiry;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod group_file;
 mod group_handle;
 mod history;

@@ -82,13 +82,13 @@ pub(crate) struct TimedReads {
     /// The time limit for all slow disks together.
     within: Duration,
     /// Each broker's thread; none if its disk does not answer.
-    readers: HashMap<BrokerId, Option<Reader>>,
+    readers: HashMap<BrokerId, Option<TimedReader>>,
     /// How long it waited for slow disks.
     waited: Duration,
 }
 
 #[derive(Debug)]
-struct Reader {
+struct TimedReader {
     wanted: Sender<TopicPartition>,
     read: Receiver<Read>,
 }
@@ -114,7 +114,7 @@ impl TimedReads {
         let readers = &mut self.readers;
         let place = readers.entry(broker).or_insert_with(|| {
             let is_free = !store.unanswered().is_waited_for(broker);
-            is_free.then(|| Reader::start(store, broker)).flatten()
+            is_free.then(|| TimedReader::start(store, broker)).flatten()
         });
         let Some(reader) = place else {
             return Err(NO_ANSWER.to_owned());
@@ -135,7 +135,7 @@ impl TimedReads {
     }
 }
 
-impl Reader {
+impl TimedReader {
     fn start(store: &Arc<StoreDir>, broker: BrokerId) -> Option<Self> {
         let (wanted, wants) = mpsc::channel::<TopicPartition>();
         let (answer, read) = mpsc::channel();
@@ -162,7 +162,7 @@ impl Reader {
         };
         let thread = std::thread::Builder::new().name("mq-page".to_owned());
         thread.spawn(work).ok()?;
-        Some(Reader { wanted, read })
+        Some(TimedReader { wanted, read })
     }
 
     /// `None` if the disk does not answer.
@@ -227,7 +227,7 @@ mod tests {
         let (wanted, _wants) = mpsc::channel();
         let (answer, read) = mpsc::channel();
         let mut reads = TimedReads::default();
-        reads.readers.insert(7, Some(Reader { wanted, read }));
+        reads.readers.insert(7, Some(TimedReader { wanted, read }));
         let began = store.clock().monotonic();
         assert_eq!(reads.page(&store, &tp, 7), Err(NO_ANSWER.to_owned()));
         let waited = store.clock().monotonic() - began;

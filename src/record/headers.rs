@@ -6,6 +6,15 @@ use crate::codec::{Malformed, Reader};
 const HEADER_LEN_MIN: usize = 2;
 
 /// A header of a record: a name, which may occur more than once, and a value.
+///
+/// ```
+/// use mq::{Header, RecordRef};
+///
+/// let trace = Header { key: b"trace", value: Some(b"7f") };
+/// let headers = [trace, Header { key: b"retried", value: None }];
+/// let record = RecordRef::new("an order").headers(&headers);
+/// assert_eq!(record.header_iter().next(), Some(trace));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header<'a> {
     /// The name: UTF-8 by Kafka's rule, never null; not checked here.
@@ -15,6 +24,25 @@ pub struct Header<'a> {
 }
 
 /// The headers of a record, in order; a name may occur more than once.
+///
+/// ```
+/// use mq::{NewTopic, RecordRef};
+///
+/// # fn main() -> mq::Result<()> {
+/// # let scratch = tempfile::tempdir().expect("a directory");
+/// # let store = mq::Store::open(scratch.path().join("store"))?;
+/// store.admin().ensure_topic(NewTopic::new("orders"))?;
+/// let orders = store.producer("orders").open()?;
+/// orders.send(RecordRef::new("an order").header("trace", "7f"))?.wait()?;
+/// for record in store.consumer(["orders"]).to_end().open()? {
+///     let record = record?;
+///     let headers = record.headers();
+///     let trace = headers.iter().find(|header| header.key == b"trace");
+///     assert_eq!(trace.and_then(|header| header.value), Some(&b"7f"[..]));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Headers<'a> {
     count: usize,
@@ -88,6 +116,16 @@ impl<'a> IntoIterator for &Headers<'a> {
 }
 
 /// Iterates over [`Headers`].
+///
+/// ```
+/// use mq::{HeaderIter, Headers};
+///
+/// fn names(headers: Headers<'_>) -> Vec<String> {
+///     let all: HeaderIter<'_> = headers.iter();
+///     all.map(|header| String::from_utf8_lossy(header.key).into_owned()).collect()
+/// }
+/// assert!(names(Headers::default()).is_empty());
+/// ```
 #[derive(Debug, Clone)]
 pub struct HeaderIter<'a> {
     left: usize,

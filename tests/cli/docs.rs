@@ -121,7 +121,7 @@ fn every_man_page_has_four_examples_of_its_own() {
 
 #[test]
 fn every_subcommand_and_option_says_what_it_does() {
-    fn look(command: &clap::Command) {
+    fn check_help(command: &clap::Command) {
         assert!(command.get_about().is_some(), "{}", command.get_name());
         for arg in command.get_arguments() {
             assert!(
@@ -131,9 +131,9 @@ fn every_subcommand_and_option_says_what_it_does() {
                 arg.get_id()
             );
         }
-        command.get_subcommands().for_each(look);
+        command.get_subcommands().for_each(check_help);
     }
-    docs::commands().iter().for_each(look);
+    docs::commands().iter().for_each(check_help);
 }
 
 #[test]
@@ -165,8 +165,8 @@ fn tools_have_commands_and_binaries() {
             .expect(tool);
         assert_eq!(ran.status.code(), Some(2), "{tool}");
         assert!(ran.stdout.is_empty(), "{tool}");
-        let told = String::from_utf8(ran.stderr).expect("text");
-        assert!(told.starts_with(&format!("{tool}: ")), "{told}");
+        let reported = String::from_utf8(ran.stderr).expect("text");
+        assert!(reported.starts_with(&format!("{tool}: ")), "{reported}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Done, PATIENCE, Running, Shell, run};
+use crate::cli::{Done, Running, Shell, TIMEOUT, run};
 use crate::tally::Tally;
 use mq::error::Kind;
 use regex::Regex;
@@ -128,7 +128,7 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     (Kind::Interrupted, 130, |shell| {
         let broker = shell.start("mq-broker", &["start"]);
         assert!(
-            broker.out.until(PATIENCE, |out| out.contains(&b'\n')),
+            broker.out.until(TIMEOUT, |out| out.contains(&b'\n')),
             "no ready line"
         );
         broker.signal(Signal::STOP);
@@ -137,7 +137,7 @@ const CASES: [(Kind, i32, Provoke); 21] = [
         // It asks, and then waits: that cannot be seen from outside but in its having started.
         std::thread::sleep(Duration::from_millis(500));
         stop.signal(Signal::INT);
-        Some(stop.end_within(PATIENCE))
+        Some(stop.end_within(TIMEOUT))
     }),
 ];
 
@@ -182,7 +182,7 @@ fn member(shell: &Shell) -> Option<Running> {
     let member = shell.start("mq-consume", &["-g", "g", "--commit-interval", "50ms", "t"]);
     member.says("first");
     let log = shell.store().join("groups/g/offsets.log");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !fs::read_to_string(&log).is_ok_and(|text| text.contains("commit")) {
         assert!(Instant::now() < until, "nothing is committed");
         std::thread::sleep(Duration::from_millis(10));

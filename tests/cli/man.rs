@@ -59,9 +59,9 @@ fn man_page(man: &Man, command: &Command, siblings: &[String]) -> io::Result<Vec
         .unwrap_or_default();
     let (fields, examples) = help.split_once("Examples:\n").unwrap_or(("", &help));
     if !fields.is_empty() {
-        text.extend(as_it_stands("FIELDS", fields.trim_end()).bytes());
+        text.extend(as_is("FIELDS", fields.trim_end()).bytes());
     }
-    text.extend(as_it_stands("EXAMPLES", examples).bytes());
+    text.extend(as_is("EXAMPLES", examples).bytes());
     text.extend(see_also(command, siblings).bytes());
     Ok(text)
 }
@@ -158,7 +158,7 @@ fn unbroken(word: &str) -> String {
 const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
 
 /// A part of the help, line by line as it stands there.
-fn as_it_stands(title: &str, part: &str) -> String {
+fn as_is(title: &str, part: &str) -> String {
     let mut text = format!(".SH {title}\n.nf\n");
     for line in part.lines() {
         let line = line.strip_prefix("  ").unwrap_or(line);

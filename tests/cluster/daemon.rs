@@ -14,7 +14,7 @@ use mq::partition::Replica;
 use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Store {
     _dir: tempfile::TempDir,
@@ -79,7 +79,7 @@ impl Store {
         create_topic(
             &self.open(),
             &NewTopic::embedded(name, 1).with_configs(configs),
-            PATIENCE,
+            TIMEOUT,
         )
         .expect("create");
     }
@@ -161,7 +161,7 @@ impl Broker {
 }
 
 fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !is() {
         assert!(Instant::now() < until, "not within 10 s: {what}");
         std::thread::park_timeout(Duration::from_millis(10));
@@ -310,7 +310,7 @@ fn copy_dir(from: &Path, to: &Path) {
 }
 
 #[test]
-fn leftovers_go_and_what_may_be_alive_stays() {
+fn orphans_go_and_what_may_be_alive_stays() {
     let store = Store::new();
     store.create("kept", &[]);
     store.create("lost", &[]);
@@ -319,12 +319,12 @@ fn leftovers_go_and_what_may_be_alive_stays() {
     let aside =
         |topic: &str, digit: &str| logs.join(format!("{topic}-0.{}-delete", digit.repeat(32)));
     // A deleter that died after the topic file was gone, and one that lives and has the lock.
-    let buried = ["lost", "making"].map(|topic| {
+    let deleted = ["lost", "making"].map(|topic| {
         let id = topic_id(&store, topic).hex();
-        let buried = store.path.join(format!("deleted/{id}.json"));
+        let deleted = store.path.join(format!("deleted/{id}.json"));
         let file = store.path.join(format!("topics/{topic}.json"));
-        std::fs::rename(file, &buried).expect("bury");
-        buried
+        std::fs::rename(file, &deleted).expect("moved");
+        deleted
     });
     // A creator that died before its directory was in place; one that lives and has the lock; one
     // that is filling its directory.
@@ -364,7 +364,7 @@ fn leftovers_go_and_what_may_be_alive_stays() {
         !aside("alive", "b").exists() && !logs.join("making-0").exists()
     });
     eventually("nothing is left to prove", || {
-        buried.iter().all(|file| !file.exists())
+        deleted.iter().all(|file| !file.exists())
     });
 }
 
@@ -388,12 +388,12 @@ fn what_dead_makers_of_stores_and_groups_left_goes() {
         dead.push(left);
     }
     for dir in [Arc::clone(open.root()), open.groups_dir().expect("groups")] {
-        let unborn = StagingDir::make(&dir).expect("made");
-        alive.push((dir.path().join(unborn.name()), unborn));
+        let staging = StagingDir::make(&dir).expect("made");
+        alive.push((dir.path().join(staging.name()), staging));
     }
     let _broker = store.start();
     eventually("both are gone", || dead.iter().all(|path| !path.exists()));
-    for (path, _unborn) in &alive {
+    for (path, _staging) in &alive {
         assert!(path.exists(), "{}", path.display());
     }
 }
@@ -409,7 +409,7 @@ fn topics_come_and_go_under_a_running_broker() {
             eventually("synced", || store.page("brief") == (2, 2));
         }
         let name = TopicName::new("brief").expect("name");
-        mq::lifecycle::delete_topic(&store.open(), &name, PATIENCE).expect("delete");
+        mq::lifecycle::delete_topic(&store.open(), &name, TIMEOUT).expect("delete");
     }
     assert_eq!(store.run(&["stop"]).status.code(), Some(0));
     let (code, said) = broker.end();

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cli::{Done, PATIENCE, Running, Shell};
+use crate::cli::{Done, Running, Shell, TIMEOUT};
 use crate::tally::Tally;
 use mq::clock::SystemClock;
 use mq::cluster::{BrokerOptions, Daemon};
@@ -348,7 +348,7 @@ fn a_refusal_leaves_no_new_store_behind() {
 
 /// On another file system nothing can be renamed from the log directory into the store.
 #[test]
-fn a_lost_page_elsewhere_is_made_anew() {
+fn a_lost_page_elsewhere_is_recreated() {
     let _tally = Tally::start();
     let shell = Shell::new();
     let memory = Path::new("/dev/shm");
@@ -386,7 +386,7 @@ fn a_lost_page_elsewhere_is_made_anew() {
 /// A process is stopped in the middle of a rebuild; another breaks its lock, rebuilds and appends;
 /// then the first one wakes.
 #[test]
-fn a_late_hand_in_a_rebuild_spoils_nothing() {
+fn a_late_process_in_a_lost_state_recovery_spoils_nothing() {
     let _tally = Tally::start();
     if Command::new("strace").arg("-V").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "CI needs strace");
@@ -427,7 +427,7 @@ fn a_late_hand_in_a_rebuild_spoils_nothing() {
         let mut late = Running::of(command.spawn().expect("spawn"));
         late.feed(b"late\n");
         late.close_stdin();
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         let pid = loop {
             let text = fs::read_to_string(&trace).unwrap_or_default();
             if text.contains("stopped by SIGSTOP") {

@@ -1,12 +1,12 @@
-//! Whoever only looks, and stands still before any of its calls while another goes on: what it says was
-//! never true otherwise.
+//! A process that only reads stands still before any of its calls while another one goes on: what it
+//! reports was true at some moment.
 #![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::rig::PATIENCE;
+use crate::common::rig::TIMEOUT;
 use crate::common::sim_disk::SimDisk;
 use crate::common::tally::Tally;
 use mq::clock::SystemClock;
@@ -28,37 +28,37 @@ fn topic() -> TopicName {
 /// it has fewer.
 fn half_deleted(k: u64) -> Option<SimDisk> {
     let sim = SimDisk::new();
-    create_topic(&store(&sim), &NewTopic::embedded(topic(), 1), PATIENCE).unwrap();
+    create_topic(&store(&sim), &NewTopic::embedded(topic(), 1), TIMEOUT).unwrap();
     let deleter = sim.process();
     let deleters = store(&deleter);
     deleter.stop_at(deleter.ops() + k);
     // Once its proof is in place it is done, whatever comes of the rest.
-    let _ = delete_topic(&deleters, &topic(), PATIENCE);
+    let _ = delete_topic(&deleters, &topic(), TIMEOUT);
     deleter.is_dead().then_some(sim)
 }
 
 /// What a look finds that stands still before its `n`th call while another finishes the deletion; `None`
 /// if it makes fewer calls.
-fn look_before(sim: &SimDisk, n: u64) -> Option<Vec<Stray>> {
-    let looker = sim.process();
-    let opened = store(&looker);
-    looker.freeze_at(looker.calls() + n);
-    let look = std::thread::spawn(move || strays(&opened, EMBEDDED_BROKER).unwrap());
-    while !look.is_finished() && !looker.is_frozen() {
+fn observe_before(sim: &SimDisk, n: u64) -> Option<Vec<Stray>> {
+    let process = sim.process();
+    let opened = store(&process);
+    process.freeze_at(process.calls() + n);
+    let observer = std::thread::spawn(move || strays(&opened, EMBEDDED_BROKER).unwrap());
+    while !observer.is_finished() && !process.is_frozen() {
         std::thread::sleep(Duration::from_micros(20));
     }
-    let was_frozen = looker.is_frozen();
+    let was_frozen = process.is_frozen();
     if was_frozen {
         let other = store(&sim.process());
-        drop(FencedLock::acquire_store(&other, "finish a deletion", PATIENCE).unwrap());
-        looker.thaw();
+        drop(FencedLock::acquire_store(&other, "finish a deletion", TIMEOUT).unwrap());
+        process.thaw();
     }
-    let found = look.join().unwrap();
+    let found = observer.join().unwrap();
     was_frozen.then_some(found)
 }
 
 #[test]
-fn a_deletion_under_way_is_no_stray_whenever_it_is_looked_at() {
+fn a_deletion_under_way_is_no_stray_whenever_it_is_observed() {
     let _tally = Tally::start();
     let mut cases = 0;
     for k in 1.. {
@@ -67,12 +67,12 @@ fn a_deletion_under_way_is_no_stray_whenever_it_is_looked_at() {
         }
         for n in 1.. {
             let sim = half_deleted(k).unwrap();
-            let Some(found) = look_before(&sim, n) else {
+            let Some(found) = observe_before(&sim, n) else {
                 break;
             };
             Tally::case();
             cases += 1;
-            assert_eq!(found, [], "deleted before {k}, looked before {n}");
+            assert_eq!(found, [], "deleted before {k}, observed before {n}");
         }
     }
     assert!(cases > 50, "{cases}");

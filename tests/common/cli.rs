@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The bound of each wait for which the caller gives none.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A directory with a store in it.
 pub struct Shell {
@@ -142,9 +142,9 @@ pub fn run(mut command: Command, input: &[u8]) -> Done {
             let _ = stdin.write_all(&input);
         }
     });
-    let done = running.end_within(PATIENCE * 2);
+    let done = running.end_within(TIMEOUT * 2);
     feeder.join().expect("fed");
-    assert!(started.elapsed() < PATIENCE * 2, "{command:?} hangs");
+    assert!(started.elapsed() < TIMEOUT * 2, "{command:?} hangs");
     done
 }
 
@@ -175,8 +175,8 @@ impl Heard {
     }
 
     /// Waits until `wanted` holds for the output; `false` if it did not in time.
-    pub fn until(&self, patience: Duration, wanted: impl Fn(&[u8]) -> bool) -> bool {
-        let until = Instant::now() + patience;
+    pub fn until(&self, timeout: Duration, wanted: impl Fn(&[u8]) -> bool) -> bool {
+        let until = Instant::now() + timeout;
         let mut state = self.0.0.lock().expect("unpoisoned");
         loop {
             if wanted(&state.0) {
@@ -235,7 +235,7 @@ impl Running {
 
     /// Waits until the output contains `text`.
     pub fn says(&self, text: &str) {
-        let found = self.out.until(PATIENCE, |bytes| {
+        let found = self.out.until(TIMEOUT, |bytes| {
             memchr::memmem::find(bytes, text.as_bytes()).is_some()
         });
         let (out, err) = (self.out.bytes(), self.err.bytes());
@@ -248,8 +248,8 @@ impl Running {
     }
 
     /// Waits for its end.
-    pub fn end_within(&mut self, patience: Duration) -> Done {
-        let until = Instant::now() + patience;
+    pub fn end_within(&mut self, timeout: Duration) -> Done {
+        let until = Instant::now() + timeout;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 for listener in self.listeners.drain(..) {
@@ -266,7 +266,7 @@ impl Running {
                 let _ = self.child.kill();
                 let err = self.err.bytes();
                 panic!(
-                    "still running after {patience:?}: {}",
+                    "still running after {timeout:?}: {}",
                     String::from_utf8_lossy(&err)
                 );
             }
@@ -275,7 +275,7 @@ impl Running {
     }
 
     pub fn end(mut self) -> Done {
-        self.end_within(PATIENCE)
+        self.end_within(TIMEOUT)
     }
 }
 

@@ -14,7 +14,7 @@ use mq::lifecycle::{NewTopic, create_topic};
 use mq::store::StoreDir;
 use mq::types::{TopicName, TopicPartition, Uuid};
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub const GROUP: &str = "a group";
 pub const GROUP_DIR: &str = "/s/groups/a%20group";
 
@@ -42,7 +42,7 @@ pub fn store_of(partitions: i32) -> (SimDisk, Uuid) {
     let (disk, clock) = (Arc::new(sim.clone()), Arc::new(SystemClock::default()));
     let store = Arc::new(StoreDir::open_or_create(disk, clock, Path::new("/s")).unwrap());
     let new = NewTopic::embedded(topic(), partitions);
-    let topic_id = create_topic(&store, &new, PATIENCE).unwrap().topic_id;
+    let topic_id = create_topic(&store, &new, TIMEOUT).unwrap().topic_id;
     (sim, topic_id)
 }
 
@@ -52,10 +52,10 @@ pub fn join(sim: &SimDisk) -> Result<Membership> {
         subscription: Subscription::to_names([topic()]),
         assignor: None,
         instance_id: None,
-        session_timeout: PATIENCE,
+        session_timeout: TIMEOUT,
         ends: None,
         began_with: None,
-        lock_timeout: PATIENCE,
+        lock_timeout: TIMEOUT,
     };
     Membership::join(&open(sim)?, GROUP, &options)
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a process may take, including the first one after a kill.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The failure of a case.
 pub type Failure = String;
@@ -288,7 +288,7 @@ impl Running {
             if let Some(status) = self.child.try_wait().map_err(|e| e.to_string())? {
                 break status;
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 self.signal_group(rustix::process::Signal::KILL);
                 let _ = self.child.wait();
                 let said = fs::read_to_string(&self.stderr).unwrap_or_default();
@@ -326,7 +326,7 @@ impl Running {
         let begun = Instant::now();
         while self.lines_so_far() < lines {
             hold!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < TIMEOUT,
                 "{} of {lines} lines were printed",
                 self.lines_so_far()
             );
@@ -444,11 +444,11 @@ pub fn check_log(
     let order: std::collections::HashMap<&str, (usize, usize)> = sent
         .iter()
         .enumerate()
-        .flat_map(|(who, lines)| {
+        .flat_map(|(producer, lines)| {
             lines
                 .iter()
                 .enumerate()
-                .map(move |(at, line)| (line.as_str(), (who, at)))
+                .map(move |(at, line)| (line.as_str(), (producer, at)))
         })
         .collect();
     for record in &there {
@@ -460,10 +460,10 @@ pub fn check_log(
             record.offset
         );
         *due += 1;
-        let Some((who, at)) = order.get(record.value.as_str()) else {
+        let Some((producer, at)) = order.get(record.value.as_str()) else {
             return Err(format!("{record:?} was never sent"));
         };
-        if let Some(before) = last.insert((record.partition, *who), *at) {
+        if let Some(before) = last.insert((record.partition, *producer), *at) {
             hold!(
                 before < *at,
                 "{record:?} is out of order, after line {before}"

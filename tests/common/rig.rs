@@ -22,7 +22,7 @@ use mq::types::{Compression, TimestampType, TopicName, TopicPartition};
 use super::history::{Event, History, Log, Place, Promise};
 
 /// How long a worker waits for a lock, by the clock that it was given.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A clock that advances only when it is read or slept on.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl Clock for TickClock {
         self.pass(Duration::from_micros(1))
     }
 
-    /// One for all processes: each has a clock of its own, which begins anew.
+    /// One for all processes: each has a clock of its own, which begins at zero.
     fn boottime_ms(&self) -> i64 {
         10_000_000
     }
@@ -175,7 +175,7 @@ impl Worker {
             topic,
             "create",
             |_| made.clone(),
-            || create_topic(&self.store, &new, PATIENCE),
+            || create_topic(&self.store, &new, TIMEOUT),
         )
     }
 
@@ -189,7 +189,7 @@ impl Worker {
             })
         };
         self.change(ledger, topic, "alter", after, || {
-            alter_configs(&self.store, &name, &set, &[], PATIENCE)
+            alter_configs(&self.store, &name, &set, &[], TIMEOUT)
         })
     }
 
@@ -199,7 +199,7 @@ impl Worker {
         self.change(ledger, topic, "add partitions", after, || {
             let (known, _) = topic_file::read(&self.store, &name)?;
             let more = vec![vec![0]; n as usize - known.partitions.len()];
-            add_partitions(&self.store, &known, &more, PATIENCE)
+            add_partitions(&self.store, &known, &more, TIMEOUT)
         })
     }
 
@@ -210,14 +210,14 @@ impl Worker {
             topic,
             "delete",
             |_| None,
-            || delete_topic(&self.store, &name, PATIENCE),
+            || delete_topic(&self.store, &name, TIMEOUT),
         )
     }
 
     fn writer(&mut self, tp: &TopicPartition) -> Result<&mut (PartitionWriter, Committer)> {
         if !self.writers.contains_key(tp) {
-            let writer = PartitionWriter::open(&self.store, tp, PATIENCE)?;
-            let committer = Committer::open(&self.store, tp, PATIENCE)?;
+            let writer = PartitionWriter::open(&self.store, tp, TIMEOUT)?;
+            let committer = Committer::open(&self.store, tp, TIMEOUT)?;
             self.writers.insert(tp.clone(), (writer, committer));
         }
         Ok(self.writers.get_mut(tp).expect("just entered"))
@@ -297,10 +297,10 @@ impl Worker {
                 Ok(())
             }
             Err(e) => {
-                let told_nothing = !(self.alive)() || e.kind() == Kind::Unknown;
+                let reported_nothing = !(self.alive)() || e.kind() == Kind::Unknown;
                 for payload in payloads {
                     let log = log.clone();
-                    ledger.history.push(if told_nothing {
+                    ledger.history.push(if reported_nothing {
                         Event::Unknown {
                             producer,
                             log,
@@ -347,7 +347,7 @@ impl Worker {
         });
         let outcome = self
             .writer(tp)
-            .and_then(|(writer, _)| raise_log_start(writer, to, PATIENCE));
+            .and_then(|(writer, _)| raise_log_start(writer, to, TIMEOUT));
         match outcome {
             Ok(raised) => {
                 assert_eq!(raised.log_start, to);
@@ -374,7 +374,7 @@ impl Worker {
             log: log.clone(),
             to,
         });
-        match remove_old(writer, PATIENCE) {
+        match remove_old(writer, TIMEOUT) {
             Ok(pass) => {
                 let log_start = pass.expect("a topic with a limit").log_start;
                 assert_eq!(log_start, to, "{plan:?}");

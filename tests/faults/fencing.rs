@@ -249,7 +249,7 @@ fn trace_file(cluster: &Cluster) -> PathBuf {
     path
 }
 
-fn stands(trace: &Path) -> bool {
+fn is_stopped(trace: &Path) -> bool {
     fs::read_to_string(trace).is_ok_and(|text| text.contains("stopped by SIGSTOP"))
 }
 
@@ -278,9 +278,9 @@ fn producer(cluster: &mut Cluster, stop: Stop, acks: &str) -> Result<String, Fai
     let mut victim = cluster
         .place
         .start(&prefix, "mq-produce", &tool, Some(&input))?;
-    eventually("it stands still, or ends", || {
+    eventually("it is_stopped still, or ends", || {
         let ended = victim.child.try_wait().map_err(|e| e.to_string())?;
-        Ok(ended.is_some() || stands(&trace))
+        Ok(ended.is_some() || is_stopped(&trace))
     })?;
     let old = cluster.partition(&topic)?;
     if matches!(stop, Stop::At(..)) {
@@ -377,11 +377,11 @@ fn controller(cluster: &mut Cluster, stop: Stop) -> Result<String, Failure> {
         std::thread::sleep(Duration::from_millis(300));
     } else {
         let begun = Instant::now();
-        while !stands(&trace) && begun.elapsed() < Duration::from_secs(2) {
+        while !is_stopped(&trace) && begun.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-    if stands(&trace) {
+    if is_stopped(&trace) {
         eventually("another controller", || {
             Ok(controller_epoch(cluster)?.1 > epoch)
         })?;
@@ -423,7 +423,7 @@ fn follower(cluster: &mut Cluster, stop: Stop) -> Result<String, Failure> {
     let trace = trace_file(cluster);
     let strace = attach(cluster, id, stop, &trace)?;
     acked.extend(cluster.produce(&topic, "copied", 2)?);
-    if stands(&trace) {
+    if is_stopped(&trace) {
         cluster.kill(old.leader);
         eventually("another leader", || {
             let now = cluster.partition(&topic)?;
@@ -473,11 +473,11 @@ const SCENES: [Scene; 4] = [
 ];
 
 #[test]
-fn who_stood_still_is_fenced() {
+fn a_process_that_stood_still_is_fenced() {
     if !has_strace("fencing") {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let score = Score::default();
     let mut jobs = Vec::new();
     let mut cluster = Cluster::start().expect("a cluster");

@@ -2,7 +2,8 @@
 //! brokers under faults at random.
 //!
 //! A runner of its own, since the others' tests would disturb it: what follows a fault has to be over in
-//! seconds, so that each sweep, which keeps two processors busy, has the machine for itself ([`alone`]).
+//! seconds. A sweep that keeps two processors busy has the machine for itself ([`alone`]); sweeps that
+//! mostly wait run at the same time ([`beside_others`]).
 
 #[macro_use]
 #[path = "../common/mod.rs"]
@@ -14,12 +15,20 @@ mod kills;
 mod kills_of_members;
 mod machine;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use common::{cli, kill_sweep, mounts, proc, sweep, tally};
 
-/// One sweep at a time: what has to be over in seconds has the machine for itself.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// For a test that keeps the processors busy, or that counts what happens in a time: no other sweep
+/// runs beside it.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a sweep that spends most of its time waiting (for a lock's timeout, an election, a stopped
+/// process): other such sweeps run beside it.
+fn beside_others() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
 //! Members that stop at any operation of what they do to their group: who owns what is old or new,
-//! never half; no offset is lost with a partition; and the others, or whoever comes next, go on.
+//! never half; no offset is lost with a partition; and the other members, or later ones, go on.
 #![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use rustix::io::Errno;
 const NONE: Offsets = [None, None, None];
 const OLD: Offsets = [Some(7), Some(6), None];
 
-/// What one member, the actor, does, and among whom.
+/// What one member, the actor, does, and among which members.
 struct Scene {
     name: &'static str,
     old: Offsets,
@@ -104,7 +104,7 @@ const SCENES: [Scene; 8] = [
         run: |actor| {
             let all = entries(actor.id, &[(0, 8), (1, 9), (2, 10)]);
             let member = actor.member.as_mut().unwrap();
-            look(member)?;
+            observe(member)?;
             let surplus = surplus(member);
             assert_eq!(surplus.len(), 1);
             member.release(surplus, all)
@@ -157,7 +157,7 @@ fn leave(actor: &mut Actor) -> Result<()> {
 }
 
 /// Looks, after the pause that is due.
-fn look(member: &mut Membership) -> Result<bool> {
+fn observe(member: &mut Membership) -> Result<bool> {
     while let Some(pause) = member.refresh_due()?
         && !pause.is_zero()
     {
@@ -193,12 +193,12 @@ fn set(scene: &Scene) -> Set {
     }
     if let Some(other) = &mut other {
         // The targets are made; what must move has not moved.
-        look(other).unwrap();
+        observe(other).unwrap();
         other.assign().unwrap();
     }
     let mut member = member;
     if let Some(member) = &mut member {
-        look(member).unwrap();
+        observe(member).unwrap();
     }
     assert_eq!(offsets(&sim, id), scene.old, "{}", scene.name);
     let actor = Actor {
@@ -260,7 +260,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     let had_other = other.is_some();
     let mut members: Vec<Membership> = other.into_iter().collect();
     if let Some(other) = members.first_mut() {
-        look(other).unwrap_or_else(|e| panic!("{place}: {e}"));
+        observe(other).unwrap_or_else(|e| panic!("{place}: {e}"));
         // Who got a partition that the actor had finds the actor's commit.
         if scene.is_member && scene.old != scene.new && !owned(other).is_empty() {
             assert_eq!(before, scene.new, "{place}: it went without its offset");
@@ -272,7 +272,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     }
     for _ in 0..3 {
         for member in &mut members {
-            look(member).unwrap_or_else(|e| panic!("{place}: {e}"));
+            observe(member).unwrap_or_else(|e| panic!("{place}: {e}"));
             let suspects = member.suspects().unwrap();
             member.evict(&suspects).unwrap();
             if member.me().is_some() {
@@ -283,7 +283,7 @@ fn check_living(set: Set, scene: &Scene, done: Option<bool>, place: &str) {
     }
     let mut all = BTreeSet::new();
     for member in &mut members {
-        look(member).unwrap();
+        observe(member).unwrap();
         member.refresh_offsets().unwrap();
         assert_eq!(seen_by(member, id), before, "{place}");
         assert_eq!(member.state().name(), "Stable", "{place}");
@@ -345,7 +345,7 @@ fn every_operation(scene: &Scene) -> (u64, usize) {
     (ops, torn)
 }
 
-/// What an error says of what happened holds for whoever looks, and after a power cut too.
+/// What an error says of what happened holds for every process, and after a power cut too.
 fn every_error(scene: &Scene, errno: Errno) {
     let mut counted = set(scene);
     let before = counted.actor.sim.ops();
@@ -382,7 +382,7 @@ fn stopped_at_any_operation() {
 }
 
 #[test]
-fn errors_tell_the_truth() {
+fn errors_are_true() {
     for scene in &SCENES {
         every_error(scene, Errno::IO);
     }
@@ -390,7 +390,7 @@ fn errors_tell_the_truth() {
 }
 
 #[test]
-fn a_torn_group_file_is_made_anew_once_nobody_lives() {
+fn a_torn_group_file_is_recreated_once_no_member_lives() {
     let (sim, id) = store();
     let process = sim.process();
     let mut member = join(&process).unwrap();

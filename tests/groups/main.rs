@@ -1,5 +1,5 @@
-//! Consumer groups: who owns which partition, and what is committed, whoever dies, stands still or comes
-//! back; and what an administrator does with offsets.
+//! Consumer groups: which member owns which partition, and what is committed, if members die, stand
+//! still or come back; and what an administrator does with offsets.
 
 #[macro_use]
 #[path = "../common/mod.rs"]

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::common::groups::{
-    GROUP, GROUP_DIR, Offsets, PATIENCE, commit, entries, join, offsets, open, seen_by, store,
+    GROUP, GROUP_DIR, Offsets, TIMEOUT, commit, entries, join, offsets, open, seen_by, store,
     store_of, tp,
 };
 use crate::common::sim_disk::{SimDisk, seeded};
@@ -35,10 +35,10 @@ fn reset(sim: &SimDisk, _: Uuid) -> Result<()> {
         tp: tp(p),
         offset: 0,
     });
-    group::reset(&open(sim)?, GROUP, &plan, false, PATIENCE, &mut Vec::new()).map(drop)
+    group::reset(&open(sim)?, GROUP, &plan, false, TIMEOUT, &mut Vec::new()).map(drop)
 }
 
-/// Lines that fill the log until it is written anew by whoever comes next.
+/// Lines that fill the log until the next lock holder rewrites it.
 fn grow(sim: &SimDisk, id: Uuid) {
     two_commits(sim, id);
     let dir = sim.open_dir(Path::new(GROUP_DIR)).unwrap();
@@ -60,10 +60,7 @@ fn grow(sim: &SimDisk, id: Uuid) {
         .collect();
     log.append(&bytes).unwrap();
     log.sync_data().unwrap();
-    assert!(
-        log.len().unwrap() > 1 << 20,
-        "long enough to be written anew"
-    );
+    assert!(log.len().unwrap() > 1 << 20, "long enough to be rewritten");
 }
 
 const CASES: [Case; 7] = [
@@ -96,7 +93,7 @@ const CASES: [Case; 7] = [
         old: [Some(7), Some(6), None],
         new: [None, None, None],
         prepare: two_commits,
-        run: |sim, _| group::delete(&open(sim)?, GROUP, false, PATIENCE, &mut Vec::new()),
+        run: |sim, _| group::delete(&open(sim)?, GROUP, false, TIMEOUT, &mut Vec::new()),
         seeds: 6,
     },
     Case {
@@ -114,12 +111,12 @@ const CASES: [Case; 7] = [
         new: [Some(7), Some(6), None],
         prepare: |sim, id| {
             two_commits(sim, id);
-            group::delete(&open(sim).unwrap(), GROUP, false, PATIENCE, &mut Vec::new()).unwrap();
+            group::delete(&open(sim).unwrap(), GROUP, false, TIMEOUT, &mut Vec::new()).unwrap();
         },
         run: |sim, _| {
             let store = open(sim)?;
             let planned = group::plan_undo(&store, GROUP)?;
-            group::undo(&store, GROUP, &planned, PATIENCE, &mut Vec::new()).map(drop)
+            group::undo(&store, GROUP, &planned, TIMEOUT, &mut Vec::new()).map(drop)
         },
         seeds: 6,
     },
@@ -138,7 +135,7 @@ const CASES: [Case; 7] = [
                 GROUP,
                 &[scope],
                 false,
-                PATIENCE,
+                TIMEOUT,
                 &mut Vec::new(),
             )
             .map(drop)
@@ -226,7 +223,7 @@ fn every_operation(case: &Case) {
     }
 }
 
-/// What an error says of what happened holds for whoever looks, and after a power cut too.
+/// What an error says of what happened holds for every process, and after a power cut too.
 fn every_error(case: &Case, errno: Errno) {
     let (_, runner, id) = prepared(case);
     (case.run)(&runner, id).unwrap();
@@ -283,7 +280,7 @@ fn stopped_in_a_deletion_of_one_offset() {
 }
 
 #[test]
-fn errors_tell_the_truth() {
+fn errors_are_true() {
     for case in &CASES {
         every_error(case, Errno::IO);
     }
@@ -295,7 +292,7 @@ fn a_config_is_old_or_new_and_stays_once_it_is_set() {
     const NAME: &str = "offsets.retention.minutes";
     let alter = |sim: &SimDisk, minutes: &str| {
         let set = [(NAME.to_owned(), minutes.to_owned())].into();
-        group::alter_configs(&open(sim)?, GROUP, &set, &[], PATIENCE)
+        group::alter_configs(&open(sim)?, GROUP, &set, &[], TIMEOUT)
     };
     let seen = |sim: &SimDisk| {
         let mut configs = group::configs(&open(sim).unwrap(), GROUP).unwrap();

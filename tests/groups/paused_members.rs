@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::common::groups::{GROUP, PATIENCE, entries, store, topic, tp};
+use crate::common::groups::{GROUP, TIMEOUT, entries, store, topic, tp};
 use crate::common::sim_disk::SimDisk;
 use mq::clock::{Clock, SystemClock};
 use mq::error::{Kind, Result};
@@ -43,10 +43,10 @@ fn join(sim: &SimDisk) -> Result<Membership> {
         subscription: Subscription::to_names([topic()]),
         assignor: None,
         instance_id: None,
-        session_timeout: PATIENCE * 100,
+        session_timeout: TIMEOUT * 100,
         ends: None,
         began_with: None,
-        lock_timeout: PATIENCE * 10,
+        lock_timeout: TIMEOUT * 10,
     };
     let clock = Arc::new(FastClock::default());
     let store = StoreDir::open(Arc::new(sim.clone()), clock, Path::new("/s"))?;
@@ -104,7 +104,7 @@ const SCENES: [Scene; 6] = [
         has_dead: true,
         act: |_, member, _| {
             let member = member.as_mut().unwrap();
-            look(member)?;
+            observe(member)?;
             let suspects = member.suspects()?;
             member.evict(&suspects)
         },
@@ -124,7 +124,7 @@ fn surplus(member: &Membership) -> BTreeSet<TopicPartition> {
     me.owned.difference(&me.target).cloned().collect()
 }
 
-fn look(member: &mut Membership) -> Result<()> {
+fn observe(member: &mut Membership) -> Result<()> {
     while let Some(pause) = member.refresh_due()?
         && !pause.is_zero()
     {
@@ -143,8 +143,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn look(&mut self, member: &mut Membership, topic_id: Uuid, place: &str) {
-        look(member).unwrap_or_else(|e| panic!("{place}: {e}"));
+    fn observe(&mut self, member: &mut Membership, topic_id: Uuid, place: &str) {
+        observe(member).unwrap_or_else(|e| panic!("{place}: {e}"));
         let state = member.state();
         assert!(
             state.group_epoch >= self.group_epoch,
@@ -183,21 +183,21 @@ impl Seen {
     ) {
         for _ in 0..4 {
             for member in members.iter_mut() {
-                self.look(member, topic_id, place);
+                self.observe(member, topic_id, place);
                 if evicts {
                     let suspects = member.suspects().unwrap();
                     again(|| member.evict(&suspects)).unwrap_or_else(|e| panic!("{place}: {e}"));
-                    self.look(member, topic_id, place);
+                    self.observe(member, topic_id, place);
                 }
                 if member.me().is_some() {
                     again(|| member.assign()).unwrap_or_else(|e| panic!("{place}: {e}"));
-                    self.look(member, topic_id, place);
+                    self.observe(member, topic_id, place);
                     let surplus = surplus(member);
                     if !surplus.is_empty() {
                         again(|| member.release(surplus.clone(), Vec::new()))
                             .unwrap_or_else(|e| panic!("{place}: {e}"));
                     }
-                    self.look(member, topic_id, place);
+                    self.observe(member, topic_id, place);
                 }
             }
         }
@@ -228,7 +228,7 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
         process.kill();
     }
     // What the actor knows is old: it reads the group under the lock.
-    seen.look(&mut others[0], id, &place);
+    seen.observe(&mut others[0], id, &place);
     let before = actor_sim.calls();
     actor_sim.freeze_at(before + n);
     let thread = std::thread::spawn({
@@ -248,13 +248,13 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
     for other in &mut others {
         let on = entries(id, &[(0, 20), (1, 20), (2, 20)]);
         again(|| other.commit(on.clone())).unwrap_or_else(|e| panic!("{place}: {e}"));
-        seen.look(other, id, &place);
+        seen.observe(other, id, &place);
     }
     actor_sim.thaw();
     let (outcome, actor) = thread.join().unwrap();
     if let Err(e) = outcome {
-        let told = matches!(e.kind(), Kind::Fenced | Kind::Unknown);
-        assert!(told, "{place}: {e}");
+        let reported = matches!(e.kind(), Kind::Fenced | Kind::Unknown);
+        assert!(reported, "{place}: {e}");
     }
     others.extend(actor);
     seen.come_to_rest(&mut others, id, true, &place);
@@ -267,7 +267,7 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
     }
     let mut all = BTreeSet::new();
     for member in &mut others {
-        seen.look(member, id, &place);
+        seen.observe(member, id, &place);
         assert_eq!(member.state().name(), "Stable", "{place}");
         if let Some(me) = member.me() {
             all.extend(me.owned.iter().cloned());
@@ -278,7 +278,7 @@ fn stopped_at(scene: &Scene, n: u64) -> bool {
 }
 
 #[test]
-fn who_stood_still_writes_nothing_old() {
+fn a_member_that_stood_still_writes_nothing_old() {
     let started = Instant::now();
     let mut cases = 0;
     for scene in &SCENES {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::common::rig::{PATIENCE, tp};
+use crate::common::rig::{TIMEOUT, tp};
 use crate::common::tally::Tally;
 use mq::client::ReadFrom;
 use mq::client::unresolved_offset::UnresolvedRange;
@@ -50,7 +50,7 @@ fn session(path: &Path) -> GroupSession {
     let store = Arc::new(store);
     let topic = TopicName::new("t").unwrap();
     let new = NewTopic::embedded(topic.clone(), 2);
-    create_topic(&store, &new, PATIENCE).unwrap();
+    create_topic(&store, &new, TIMEOUT).unwrap();
     let options = GroupOptions {
         fails_on_missed: false,
         read_from: ReadFrom::Leader,
@@ -58,7 +58,7 @@ fn session(path: &Path) -> GroupSession {
         subscription: Subscription::to_names([topic]),
         assignor: None,
         instance_id: None,
-        session_timeout: PATIENCE,
+        session_timeout: TIMEOUT,
         commit: CommitWhen::AfterWrite,
         interval: Duration::from_secs(1),
         range: UnresolvedRange::default(),
@@ -66,7 +66,7 @@ fn session(path: &Path) -> GroupSession {
         began: None,
         commits_when_done: false,
         settle: None,
-        lock_timeout: PATIENCE,
+        lock_timeout: TIMEOUT,
     };
     GroupSession::start(&store, options, Arc::new(Taken), Box::new(|| {})).unwrap()
 }
@@ -76,7 +76,7 @@ fn assigned(session: &GroupSession) -> BTreeSet<Generation> {
     let mut generations = BTreeMap::new();
     let started = Instant::now();
     while generations.len() < 2 {
-        assert!(started.elapsed() < PATIENCE, "only {generations:?}");
+        assert!(started.elapsed() < TIMEOUT, "only {generations:?}");
         for order in session.take_orders() {
             match order {
                 Order::Assign {
@@ -112,7 +112,7 @@ fn evict_all(group: &Path) {
 }
 
 #[test]
-fn who_was_taken_for_dead_is_told_before_the_next_batch() {
+fn a_member_counted_as_dead_is_notified_before_the_next_batch() {
     let _tally = Tally::start();
     let at = tempfile::tempdir().unwrap();
     let path = at.path().join("store");
@@ -128,7 +128,7 @@ fn who_was_taken_for_dead_is_told_before_the_next_batch() {
         assert!(session.has_orders(), "{n}: it would read on");
         let started = Instant::now();
         while !generations.iter().all(|one| session.is_revoked(*one)) {
-            assert!(started.elapsed() < PATIENCE, "{n}: something is read on");
+            assert!(started.elapsed() < TIMEOUT, "{n}: something is read on");
         }
     }
     session.end(End::Aborted, || false).unwrap();

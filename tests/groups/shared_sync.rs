@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::common::groups::{GROUP, GROUP_DIR, PATIENCE, entries, join, open, store_of, topic};
+use crate::common::groups::{GROUP, GROUP_DIR, TIMEOUT, entries, join, open, store_of, topic};
 use crate::common::sim_disk::SimDisk;
 use mq::disk::{Dir, Disk, LockKind, Open};
 use mq::error::Kind;
@@ -100,14 +100,14 @@ fn next_sync(process: &SimDisk, member: &mut Membership, id: Uuid, partition: i3
 }
 
 #[test]
-fn those_who_commit_at_once_share_a_sync() {
+fn commits_at_once_share_a_sync() {
     let (sim, id) = store_of(MEMBERS as i32);
     let members = members(&sim);
     let processes: Vec<SimDisk> = members.iter().map(|(p, _, _)| p.clone()).collect();
     let before: usize = processes.iter().map(syncs).sum();
     sim.set_sync_time(SYNC);
     let barrier = Barrier::new(MEMBERS);
-    // Told at the end: who panics leaves the others at the barrier.
+    // Described at the end: who panics leaves the others at the barrier.
     let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for (_, mut member, own) in members {
@@ -135,11 +135,11 @@ fn those_who_commit_at_once_share_a_sync() {
     assert!(syncs <= commits / 2, "{syncs} syncs of {commits} commits");
     assert_eq!(committed(&sim, id), [Some(ROUNDS); MEMBERS]);
     let (found, current) = notes(&sim);
-    assert_eq!(found, [current], "nothing was written anew");
+    assert_eq!(found, [current], "nothing was rewritten");
 }
 
 #[test]
-fn a_failed_sync_is_seen_by_those_who_wait_and_those_who_come() {
+fn a_failed_sync_is_seen_by_waiting_and_by_later_processes() {
     let (sim, id) = store_of(MEMBERS as i32);
     let mut members = members(&sim);
     let (mut late, mut waiting, mut failing) = {
@@ -159,7 +159,7 @@ fn a_failed_sync_is_seen_by_those_who_wait_and_those_who_come() {
         let waits = scope.spawn(|| {
             waiting.1.commit(entries(id, &[(waiting.2, 8)])).unwrap();
             let left = sim.if_crashed(&mut |_| 0);
-            assert_eq!(at(&left, id, waiting.2), Some(8), "it was written anew");
+            assert_eq!(at(&left, id, waiting.2), Some(8), "it was rewritten");
             assert_eq!(at(&left, id, failing.2), Some(7), "with all that was shown");
         });
         waits.join().unwrap();
@@ -181,7 +181,7 @@ fn a_failed_sync_is_seen_by_those_who_wait_and_those_who_come() {
     failing.0.kill();
     drop(failing);
     late.1.commit(entries(id, &[(late.2, 10)])).unwrap();
-    assert_ne!(notes(&sim).1, second, "whoever commits writes it anew");
+    assert_ne!(notes(&sim).1, second, "the next commit rewrites it");
     let left = sim.crash_losing_all();
     let seen = committed(&left, id);
     assert_eq!(seen[late.2 as usize], Some(10), "{seen:?}");
@@ -207,7 +207,7 @@ fn a_death_within_a_sync_is_no_success() {
     }
     let next_own = next.2;
     next.1.leave(Vec::new()).unwrap();
-    // Once it is written anew nobody does it again.
+    // Once it is rewritten, no member does it again.
     let before = dir(&sim).id("offsets.log").unwrap();
     let tp = TopicPartition::new(topic(), next_own);
     let plan = [CommitEntry { tp, offset: 0 }];
@@ -216,7 +216,7 @@ fn a_death_within_a_sync_is_no_success() {
         GROUP,
         &plan,
         false,
-        PATIENCE,
+        TIMEOUT,
         &mut Vec::new(),
     )
     .unwrap();
@@ -247,13 +247,13 @@ fn a_stopped_holder_delays_a_commit_once() {
     let begun = Instant::now();
     second.commit(entries(id, &[(*own, 4)])).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1));
-    // He wakes: nothing of his is anybody's.
+    // The holder wakes: nothing of it is used any more.
     held.unlock().unwrap();
     assert_eq!(at(&sim.crash_losing_all(), id, *own), Some(4));
 }
 
 #[test]
-fn a_log_written_anew_meanwhile_has_what_waits() {
+fn a_log_rewritten_meanwhile_has_what_waits() {
     let (sim, id) = store_of(MEMBERS as i32);
     let mut members = members(&sim);
     let (_, mut other, other_own) = members.pop().unwrap();
@@ -294,7 +294,7 @@ fn a_log_written_anew_meanwhile_has_what_waits() {
 }
 
 #[test]
-fn what_is_left_of_other_logs_goes_when_the_log_is_written_anew() {
+fn what_is_left_of_other_logs_goes_when_the_log_is_rewritten() {
     let (sim, id) = store_of(MEMBERS as i32);
     let mut members = members(&sim);
     let (_, first, own) = &mut members[0];
@@ -307,7 +307,7 @@ fn what_is_left_of_other_logs_goes_when_the_log_is_written_anew() {
     let stopped = sim.process();
     let held = dir(&stopped).open(&old, Open::Write).unwrap();
     assert!(held.try_lock(LockKind::Exclusive).unwrap());
-    // Its patience over, it writes the log anew.
+    // Its timeout over, it rewrites the log.
     first.commit(entries(id, &[(*own, 2)])).unwrap();
     let (found, made) = notes(&sim);
     assert_ne!(made, old);

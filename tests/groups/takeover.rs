@@ -1,5 +1,5 @@
 //! A member stands still in the middle of what it does, its lock is taken over, and it wakes: what
-//! its successor found stays so, and what the member is told is true.
+//! its successor found stays so, and what is reported to the member is true.
 #![allow(clippy::unwrap_used, reason = "the helpers are tests too")]
 
 use std::path::Path;
@@ -77,7 +77,8 @@ fn a_lock_taken_over_at_any_operation() {
             });
             let (done, member) = act(member, id);
             let at = sim.trace()[(before + k) as usize - 1].clone();
-            let what = format!("who {name}, taken over before {k} of {ops} ({at}): {done:?}");
+            let what =
+                format!("a member that {name}, taken over before {k} of {ops} ({at}): {done:?}");
             let (mut successor, seen) = successor.lock().unwrap().take().expect(&what);
             let now = offsets(&other, id);
             match &done {
@@ -95,7 +96,7 @@ fn a_lock_taken_over_at_any_operation() {
             assert!(successor.me().is_some(), "{what}: the successor is lost");
             drop(member);
         }
-        assert!(came_late > 0, "who {name} was never late");
-        assert!(was_in_time > 0, "who {name} was never in time");
+        assert!(came_late > 0, "a member that {name} was never late");
+        assert!(was_in_time > 0, "a member that {name} was never in time");
     }
 }

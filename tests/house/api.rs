@@ -62,3 +62,47 @@ fn no_other_module_is_promised() {
         hidden = line == "#[doc(hidden)]";
     }
 }
+
+/// The doc comments of the public items of that name: of `api`'s, or, if `api` passes an item through, of
+/// the item's.
+fn docs_of(name: &str, all: &[super::floors::Source]) -> Vec<String> {
+    let mut found: Vec<(bool, String)> = Vec::new();
+    for source in all.iter().filter(|source| !source.path.starts_with("cli/")) {
+        let mut docs = String::new();
+        for line in source.text.lines() {
+            if let Some(text) = line.strip_prefix("///") {
+                docs.push_str(text);
+                docs.push('\n');
+            } else if is_type(line, name) {
+                found.push((source.path.starts_with("api/"), std::mem::take(&mut docs)));
+            } else if !line.starts_with('#') && !line.starts_with([' ', ')']) {
+                docs.clear();
+            }
+        }
+    }
+    let is_of_api = found.iter().any(|(of_api, _)| *of_api);
+    found.retain(|(of_api, _)| *of_api == is_of_api);
+    found.into_iter().map(|(_, docs)| docs).collect()
+}
+
+/// Whether the line begins the definition of a public type of that name.
+fn is_type(line: &str, name: &str) -> bool {
+    ["pub struct ", "pub enum ", "pub type "]
+        .iter()
+        .find_map(|kind| line.strip_prefix(kind)?.strip_prefix(name))
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
+#[test]
+fn each_public_name_has_an_example() {
+    let all = sources();
+    let lacks: Vec<String> = public_names()
+        .into_iter()
+        .filter(|name| {
+            let docs = docs_of(name, &all);
+            !docs.iter().any(|docs| docs.contains("```\n"))
+        })
+        .collect();
+    assert!(lacks.is_empty(), "no doctest: {lacks:?}");
+    assert!(is_type("pub struct Sent {", "Sent") && !is_type("pub struct SentLog;", "Sent"));
+}

@@ -83,7 +83,7 @@ fn is_test_file(name: &str) -> bool {
 }
 
 /// The text without comments, and without modules that are compiled for tests only.
-fn code_of(text: &str) -> String {
+pub fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -5,10 +5,11 @@
     reason = "reads the repository's files, not a store"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::floors::sources;
+use super::floors::{code_of, sources};
 use super::runners::root;
 
 /// A word that is refused in prose, and why.
@@ -96,8 +97,29 @@ const KEPT: [(&str, &str); 10] = [
     ("sign", "of a number"),
 ];
 
-/// Tests are named in sentences: a name of so many words is one.
+/// Tests are named in sentences: a name of so many words is one. In `tests` and `benches` its words count
+/// as well.
 const SENTENCE: usize = 5;
+
+/// Parts of the names of tests and of what they are made of that are refused besides [`NAMES`], and what
+/// to say.
+const IN_TESTS: [(&str, &str); 9] = [
+    (
+        "who",
+        "name the process or the person: the caller, the reader",
+    ),
+    ("whoever", "the same"),
+    ("whom", "the same"),
+    ("he", "a process is \"it\""),
+    ("him", "a process is \"it\""),
+    ("mended", "repaired, recovered"),
+    ("mends", "repairs, recovers"),
+    ("tells", "reports, shows"),
+    ("beats", "has a heartbeat"),
+];
+
+/// Files of `tests` and `benches` that are not read, and why.
+const UNREAD: [(&str, &str); 1] = [("tests/house/words.rs", "lists the refused words")];
 
 /// The words of a line, in lower case, with the place of each.
 fn words(line: &str) -> impl Iterator<Item = String> {
@@ -198,12 +220,38 @@ fn end_of_text(body: &str) -> usize {
     body.len()
 }
 
+/// The path below the root, as it is written in lists.
+fn place(path: &Path) -> String {
+    let below = path.strip_prefix(root()).unwrap_or(path);
+    below.display().to_string()
+}
+
+fn is_unread(path: &Path) -> bool {
+    UNREAD.iter().any(|(unread, _)| place(path) == *unread)
+}
+
+/// The code of tests and benches, with its places.
+fn test_sources() -> Vec<(String, String)> {
+    let mut found = BTreeSet::new();
+    for dir in ["tests", "benches"] {
+        super::runners::sources(&root().join(dir), &mut found);
+    }
+    for (unread, why) in UNREAD {
+        assert!(found.contains(&root().join(unread)), "{unread} ({why})");
+    }
+    found.retain(|path| !is_unread(path));
+    let read = |path: &PathBuf| code_of(&fs::read_to_string(path).expect("a source"));
+    found.iter().map(|path| (place(path), read(path))).collect()
+}
+
 fn pages() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut left = vec![
         root().join("src"),
         root().join("docs"),
         root().join("examples"),
+        root().join("tests"),
+        root().join("benches"),
     ];
     while let Some(dir) = left.pop() {
         for entry in fs::read_dir(dir).expect("a directory") {
@@ -218,12 +266,16 @@ fn pages() -> Vec<PathBuf> {
             }
         }
     }
+    found.retain(|path| !is_unread(path));
     for name in [
         "README.md",
         "CONTRIBUTING.md",
         "SECURITY.md",
         "CHANGELOG.md",
         "man/mq.7",
+        "tests/sabotage.sh",
+        "justfile",
+        ".ci/run",
     ] {
         found.push(root().join(name));
     }
@@ -237,7 +289,7 @@ fn prose_has_no_word_that_never_reads_well() {
     let mut seen = 0;
     for path in pages() {
         let text = fs::read_to_string(&path).expect("a page");
-        let place = path.strip_prefix(root()).unwrap_or(&path).display();
+        let place = place(&path);
         for (at, said) in prose(&path, &text) {
             seen += 1;
             let said: Vec<String> = words(&said).collect();
@@ -308,6 +360,31 @@ fn names_are_those_of_the_field() {
             }
         }
     }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn names_of_tests_are_those_of_the_field() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for (place, text) in test_sources() {
+        let file = place.trim_end_matches(".rs").replace('/', "_");
+        for name in identifiers(&text).iter().chain([&file]) {
+            seen += 1;
+            for part in parts(name) {
+                let mut refused = NAMES.iter().chain(&IN_TESTS);
+                if let Some((_, instead)) = refused.find(|(refused, _)| *refused == part) {
+                    wrong.push(format!("{place}: {name}: say {instead}"));
+                }
+            }
+        }
+    }
+    assert!(
+        seen > 100_000,
+        "only {seen} names found: the search no longer sees them"
+    );
     wrong.sort();
     wrong.dedup();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

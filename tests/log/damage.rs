@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::common::rig::{PATIENCE, batch, configs, open, tp};
+use crate::common::rig::{TIMEOUT, batch, configs, open, tp};
 use crate::common::switches::is_long;
 use crate::common::tally::Tally;
 use mq::client::open_reader;
@@ -46,26 +46,25 @@ impl Sample {
         let store = open_os(&path).expect("a store");
         let name = TopicName::new("t").expect("a name");
         let new = NewTopic::embedded(name.clone(), 1).with_configs(configs(pairs));
-        create_topic(&store, &new, PATIENCE).expect("a topic");
+        create_topic(&store, &new, TIMEOUT).expect("a topic");
         let mut rows = Vec::new();
         for (n, time) in TIMES.iter().enumerate() {
             if new_epoch_at == Some(n) {
                 // A change of flush.messages and back: two epochs more.
                 for value in ["9", "1"] {
                     let set = configs(&[("flush.messages", value)]);
-                    mq::lifecycle::alter_configs(&store, &name, &set, &[], PATIENCE)
+                    mq::lifecycle::alter_configs(&store, &name, &set, &[], TIMEOUT)
                         .expect("altered");
                 }
             }
             let payloads: Vec<String> = (0..=(n % 2)).map(|m| format!("{n}.{m}")).collect();
-            let mut writer =
-                PartitionWriter::open(&store, &tp("t", 0), PATIENCE).expect("a writer");
+            let mut writer = PartitionWriter::open(&store, &tp("t", 0), TIMEOUT).expect("a writer");
             let every_message = writer.configs().every_message();
             let appended = writer
                 .append(&mut batch(&payloads, *time))
                 .expect("appended");
             if every_message {
-                let committer = Committer::open(&store, &tp("t", 0), PATIENCE);
+                let committer = Committer::open(&store, &tp("t", 0), TIMEOUT);
                 committer
                     .and_then(|mut c| c.commit(appended.last_offset + 1))
                     .expect("committed");
@@ -294,9 +293,9 @@ fn outcome(
 }
 
 fn write_one(store: &Arc<StoreDir>) -> Result<Row> {
-    let mut writer = PartitionWriter::open(store, &tp("t", 0), PATIENCE)?;
+    let mut writer = PartitionWriter::open(store, &tp("t", 0), TIMEOUT)?;
     let appended = writer.append(&mut batch(&["more".to_owned()], 77))?;
-    Committer::open(store, &tp("t", 0), PATIENCE)?.commit(appended.last_offset + 1)?;
+    Committer::open(store, &tp("t", 0), TIMEOUT)?.commit(appended.last_offset + 1)?;
     Ok((
         appended.base_offset,
         appended.leader_epoch,

@@ -1,4 +1,4 @@
-//! A failed sync is told once, by the kernel and by the page. Here the page is lost afterwards, or
+//! A failed sync is reported once, by the kernel and by the page. Here the page is lost afterwards, or
 //! its newer copy: what the sync covered must not count as durable all the same.
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::common::history::{Event, check};
-use crate::common::rig::{Ledger, PATIENCE, Worker, batch, open, tp};
+use crate::common::rig::{Ledger, TIMEOUT, Worker, batch, open, tp};
 use crate::common::sim_disk::SimDisk;
 use crate::common::tally::Tally;
 use mq::client::{Admin, open_reader};
@@ -102,7 +102,7 @@ fn go_on(what: &str, sim: &SimDisk, ledger: &mut Ledger) -> bool {
     let asked = match next.append(ledger, &tp("t", 0), 1, 40) {
         Ok(()) => false,
         Err(e) if e.kind() == Kind::Offline => {
-            let verified = Admin::new(&next.store, PATIENCE)
+            let verified = Admin::new(&next.store, TIMEOUT)
                 .verify(&tp("t", 0), false)
                 .unwrap_or_else(|e| panic!("{what}: verify: {e}"));
             assert!(verified.is_damaged(), "{what}: verify sees nothing");
@@ -165,10 +165,14 @@ fn power_cut(what: &str, sim: &SimDisk, ledger: &mut Ledger) {
         .unwrap_or_else(|e| panic!("{what}: after the power cut: {e}"));
     last.read(ledger, &tp("t", 0))
         .unwrap_or_else(|e| panic!("{what}: read after the power cut: {e}"));
-    let looked = Admin::new(&last.store, PATIENCE)
+    let verified = Admin::new(&last.store, TIMEOUT)
         .verify(&tp("t", 0), true)
         .unwrap_or_else(|e| panic!("{what}: verify after the power cut: {e}"));
-    assert!(looked.findings.is_empty(), "{what}: {:#?}", looked.findings);
+    assert!(
+        verified.findings.is_empty(),
+        "{what}: {:#?}",
+        verified.findings
+    );
     let violations = check(&ledger.history);
     assert!(violations.is_empty(), "{what}: {violations:#?}");
 }
@@ -185,12 +189,12 @@ fn what_a_failed_sync_may_have_taken_is_not_acknowledged() {
             let (sim, _) = prepare(pairs);
             let store = worker(&sim, 1).expect("a store").store;
             let t0 = tp("t", 0);
-            let mut writer = PartitionWriter::open(&store, &t0, PATIENCE).expect("a writer");
+            let mut writer = PartitionWriter::open(&store, &t0, TIMEOUT).expect("a writer");
             let mut raw = batch(&["one more".to_owned()], 1);
             let appended = writer.append(&mut raw).expect("an append");
             let other = sim.process();
             let others = worker(&other, 2).expect("a store").store;
-            let mut committer = Committer::open(&others, &t0, PATIENCE).expect("a committer");
+            let mut committer = Committer::open(&others, &t0, TIMEOUT).expect("a committer");
             let before = other.ops();
             if fails {
                 other.fail_at(at.expect("a commit syncs"), Errno::IO);
@@ -254,7 +258,7 @@ fn a_sync_whose_end_nobody_saw_is_not_trusted_without_a_page() {
                 continue;
             }
             for loss in [Loss::BothCopies, Loss::File] {
-                // The kernel told the error to a process that died of it: the next sync says yes.
+                // The kernel reported the error to a process that died of it: the next sync says yes.
                 let (sim, mut ledger) = prepare(pairs);
                 sim.fail_at(n, Errno::IO);
                 sim.stop_at(n + 1);
@@ -273,7 +277,7 @@ fn a_sync_whose_end_nobody_saw_is_not_trusted_without_a_page() {
 /// With `flush.messages` above 1, a rescue that died is done again, though the page's generation
 /// has moved on from the note's.
 #[test]
-fn a_rescue_that_died_is_done_again_in_every_mode() {
+fn a_rewrite_of_unsynced_bytes_that_died_is_done_again_in_every_mode() {
     let _tally = Tally::start();
     for pairs in MODES {
         let (sim, mut ledger) = prepare(pairs);

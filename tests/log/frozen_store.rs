@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 use crate::tally::Tally;
 
 /// The stores that are kept.
@@ -173,7 +173,7 @@ fn a_store_of_an_earlier_version_goes_on() {
         };
         assert!(of(0).eq(4..31), "{:?}", of(0).collect::<Vec<_>>());
         assert!(of(1).eq(30..37), "{:?}", of(1).collect::<Vec<_>>());
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while is_left(&shell) {
             assert!(Instant::now() < until, "the deletion is never finished");
             std::thread::sleep(std::time::Duration::from_millis(50));

@@ -17,9 +17,9 @@ const REPLICA: &str = "brokers/0/logs/t-0";
 const ECHO: &str = "%p %o %v\\n";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-fn lines(who: &str, count: usize) -> Vec<String> {
+fn lines(producer: &str, count: usize) -> Vec<String> {
     (0..count)
-        .map(|n| format!("{who} {n} is a line of some length, so that files grow {n}"))
+        .map(|n| format!("{producer} {n} is a line of some length, so that files grow {n}"))
         .collect()
 }
 
@@ -171,12 +171,12 @@ fn torn_tail(place: &Place, configs: &[&str], least: usize) -> Result<(), Failur
     tear(place, b"torn again")?;
     let one = place.input("one", &["after".to_owned()]);
     let args = ["-o", ECHO, "t"];
-    let told = run_in(place, 2, "mq-produce", &args, Some(&one))?.expect(0)?;
+    let reported = run_in(place, 2, "mq-produce", &args, Some(&one))?.expect(0)?;
     let second = format!("{end:020}.2.cut");
     hold!(
-        told.stderr.contains(&second) && told.stderr.contains("10 bytes"),
-        "the cut is not told: {}",
-        told.stderr
+        reported.stderr.contains(&second) && reported.stderr.contains("10 bytes"),
+        "the cut is not reported: {}",
+        reported.stderr
     );
     let now = cuts(place)?;
     hold!(
@@ -195,7 +195,7 @@ fn torn_tail(place: &Place, configs: &[&str], least: usize) -> Result<(), Failur
         "after one more record end and durable offset are {ends:?}, not {} and {durable}",
         end + 1
     );
-    let after = acknowledged(&told)?;
+    let after = acknowledged(&reported)?;
     hold!(
         after.first().is_some_and(|record| record.offset == end),
         "{after:?} does not follow {end}"
@@ -428,10 +428,13 @@ fn shut_down(
     // What the tools print goes beside it.
     let place = &place.with_store(ext4.at.join("store"));
     create(place, configs)?;
-    let sent: Vec<Vec<String>> = ["a", "b"].iter().map(|who| lines(who, 100_000)).collect();
+    let sent: Vec<Vec<String>> = ["a", "b"]
+        .iter()
+        .map(|producer| lines(producer, 100_000))
+        .collect();
     let mut producers = Vec::new();
-    for (who, lines) in sent.iter().enumerate() {
-        let input = place.input(&format!("in{who}"), lines);
+    for (producer, lines) in sent.iter().enumerate() {
+        let input = place.input(&format!("in{producer}"), lines);
         let args = ["-q", "--batch-size", "1KiB", "-o", ECHO, "t"];
         producers.push(place.start(&[], "mq-produce", &args, Some(&input))?);
     }
@@ -457,11 +460,11 @@ fn shut_down(
     let prefix = boot.map_or(Vec::new(), |boot| in_boot(place, boot));
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
     let one = place.input("one", &["after".to_owned()]);
-    let told = place
+    let reported = place
         .start(&prefix, "mq-produce", &["-o", ECHO, "t"], Some(&one))?
         .end()?
         .expect(0)?;
-    owed.extend(acknowledged(&told)?);
+    owed.extend(acknowledged(&reported)?);
     let after = vec!["after".to_owned()];
     check_log(place, "t", &[&sent[0], &sent[1], &after], &owed)?;
     works_on(place, "t")?;

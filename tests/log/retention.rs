@@ -273,12 +273,12 @@ enum Step {
     Boots,
     /// A pass, and whether the log start is above 0 then.
     Pass(bool),
-    Told(usize),
+    Notices(usize),
 }
 
 #[test]
 fn a_clock_that_jumps_removes_nothing() {
-    use Step::{Boots, Jumps as Jump, Pass as Removes, Passes, Told};
+    use Step::{Boots, Jumps as Jump, Notices, Pass as Removes, Passes};
     let _tally = Tally::start();
     let scenarios: &[&[Step]] = &[
         // Time passes.
@@ -291,16 +291,16 @@ fn a_clock_that_jumps_removes_nothing() {
             Jump(30 * SECOND),
             Removes(true),
         ],
-        // A large one is not, until it has stood for an hour; it is told once.
+        // A large one is not, until it has stood for an hour; it is reported once.
         &[
             Removes(false),
             Jump(2 * HOUR),
             Removes(false),
-            Told(1),
+            Notices(1),
             Removes(false),
             Passes(59 * 60 * SECOND),
             Removes(false),
-            Told(0),
+            Notices(0),
             Passes(2 * 60 * SECOND),
             Removes(true),
         ],
@@ -344,11 +344,11 @@ fn a_clock_that_jumps_removes_nothing() {
             Jump(YEAR + 3 * HOUR),
             Passes(20 * SECOND),
             Removes(false),
-            Told(1),
+            Notices(1),
             Passes(HOUR + SECOND),
             Removes(true),
         ],
-        // A wait that a boot cuts short begins anew.
+        // A wait that a boot cuts short begins again.
         &[
             Removes(false),
             Jump(2 * HOUR + HOUR / 2),
@@ -377,7 +377,7 @@ fn a_clock_that_jumps_removes_nothing() {
                     );
                     assert_eq!(pass.removed.segments > 0, removes, "step {at} of {steps:?}");
                 }
-                Told(times) => {
+                Notices(times) => {
                     let notes = jumps.store.take_notes();
                     assert_eq!(notes.len(), times, "step {at} of {steps:?}: {notes:?}");
                 }

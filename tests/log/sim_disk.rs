@@ -177,7 +177,7 @@ fn a_move_between_directories_is_one_step() {
     assert_eq!(see(&sim.crash_losing_all()), (Some(0), 1));
     assert!(
         dir.sync().is_err(),
-        "a power cut ends whoever holds a handle"
+        "a power cut ends every holder of a handle"
     );
 }
 
@@ -391,7 +391,7 @@ fn names_behave_as_on_a_real_disk() {
     );
     dir.rename("lock.0/ID/x", "there").unwrap();
     assert_eq!(dir.id("there").unwrap(), file.id().unwrap());
-    // Whoever holds a directory that was moved is still in it; in a removed one nothing is made.
+    // The holder of a directory that was moved is still in it; in a removed one nothing is made.
     let id = dir.open_dir("lock.0/ID").unwrap();
     dir.rename_new("lock.0", "lock.1").unwrap();
     id.open("y", Open::Create).unwrap();

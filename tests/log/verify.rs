@@ -120,7 +120,7 @@ fn junk(place: &Place, bytes: usize) -> Result<(), Failure> {
 }
 
 /// A store at work has no findings, however often one looks.
-fn live(place: &Place, looks: usize) -> Result<(), Failure> {
+fn live(place: &Place, rounds: usize) -> Result<(), Failure> {
     prepare(place)?;
     let input = place.input("many", &lines(60_000));
     let writers: Vec<_> = (0..2)
@@ -130,7 +130,7 @@ fn live(place: &Place, looks: usize) -> Result<(), Failure> {
         })
         .collect::<Result<_, _>>()?;
     let mut outcome = Ok(());
-    for n in 0..looks {
+    for n in 0..rounds {
         match findings(place, &["--deep"]) {
             Ok(found) if found.is_empty() => {}
             Ok(found) => outcome = Err(format!("look {n}: {found:?}")),
@@ -144,7 +144,7 @@ fn live(place: &Place, looks: usize) -> Result<(), Failure> {
     outcome
 }
 
-/// Who holds the append lock may have written entries that he has not published yet.
+/// The holder of the append lock may have written entries that it has not published yet.
 fn appending(place: &Place) -> Result<(), Failure> {
     prepare(place)?;
     for name in INDEXES {
@@ -190,7 +190,7 @@ fn cuts(place: &Place) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A record that unfolds to more than 64 MiB, which its topic allows, is read by whoever reads.
+/// A record that unfolds to more than 64 MiB, which its topic allows, is read by every reader.
 fn large_by_config(place: &Place) -> Result<(), Failure> {
     let create = ["create", "t", "-c", "max.message.bytes=100000000"];
     place.run("mq-topics", &create)?.expect(0)?;
@@ -202,7 +202,7 @@ fn large_by_config(place: &Place) -> Result<(), Failure> {
     place.run("mq-consume", &["-e", "t"])?.expect(0)?;
     let by_time = ["-e", "-o", "@2020-01-01", "t"];
     place.run("mq-consume", &by_time)?.expect(0)?;
-    // Whoever lowers the limit takes them out of reach, and gets them back by raising it.
+    // A lower limit takes them out of reach, and a raised one brings them back.
     let alter = |bytes: &str| {
         let pair = format!("max.message.bytes={bytes}");
         place
@@ -231,7 +231,7 @@ fn count(place: &Place) -> Result<usize, Failure> {
     Ok(ran.lines().len())
 }
 
-/// Ids that are not those of the topic are written anew.
+/// Ids that are not those of the topic are rewritten.
 fn ids(place: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> {
     prepare(place)?;
     let path = place.store().join(REPLICA).join("partition.metadata");
@@ -257,7 +257,7 @@ fn ids(place: &Place, change: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> 
     Ok(())
 }
 
-/// A checkpoint that says something else than the log is named, and made anew without a cut.
+/// A checkpoint that says something else than the log is named, and rewritten without a cut.
 fn checkpoint(place: &Place, text: &str) -> Result<(), Failure> {
     prepare(place)?;
     overwrite(place, "leader-epoch-checkpoint", text.as_bytes())?;
@@ -292,8 +292,8 @@ fn checkpoint(place: &Place, text: &str) -> Result<(), Failure> {
     findings(place, &["--deep", "t"]).map(drop)
 }
 
-/// Nothing is said to need no repair that could not be looked at.
-fn not_looked_at(place: &Place) -> Result<(), Failure> {
+/// Nothing is said to need no repair that could not be examined.
+fn unexamined(place: &Place) -> Result<(), Failure> {
     prepare(place)?;
     let args = ["verify", "--repair", "truncate", "--yes", "nosuch"];
     let ran = place.run("mq-topics", &args)?.expect(1)?;
@@ -326,7 +326,7 @@ fn what_is_damaged_is_named_and_repaired_as_the_plan_says() {
             checkpoint(place, text)
         });
     }
-    score.case("what could not be looked at", not_looked_at);
+    score.case("what could not be examined", unexamined);
     score.close("verify, damaged");
 }
 
@@ -338,8 +338,8 @@ fn what_is_no_damage_is_at_most_a_note() {
             junk(place, bytes)
         });
     }
-    let looks = if is_long() { 300 } else { 20 };
-    score.case("live writers", |place| live(place, looks));
+    let rounds = if is_long() { 300 } else { 20 };
+    score.case("live writers", |place| live(place, rounds));
     score.case("a writer in the middle", appending);
     score.case("cuts beside the log", cuts);
     score.case("large by its config", large_by_config);

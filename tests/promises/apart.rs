@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::common::switches::is_long;
 use crate::daemons::{brokers, eventually, healthy, topic_file};
 use crate::mounts::Mounts;
@@ -93,7 +93,7 @@ fn moves_fail_before_a_seal_where_the_stores_disk_is_full() {
     shell.ok("mq-broker", &["stop", "1"], b"");
     drop(first);
     let first = start("1");
-    eventually(PATIENCE, "in sync", || {
+    eventually(TIMEOUT, "in sync", || {
         topic_file(&shell, "t")["partitions"][0]["isr"] == serde_json::json!([1, 2])
     });
     bash(&shell, "cat /dev/zero > $MQ_STORE/fill");

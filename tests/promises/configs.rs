@@ -214,7 +214,7 @@ fn flush_ms_counts_for_each_partition() {
         producer.feed(lines.as_bytes());
         sent += 60;
         let acked = |out: &[u8]| out.iter().filter(|byte| **byte == b'\n').count() == sent;
-        assert!(producer.out.until(crate::cli::PATIENCE, acked));
+        assert!(producer.out.until(crate::cli::TIMEOUT, acked));
         std::thread::sleep(Duration::from_millis(200));
     }
     let until = Instant::now() + Duration::from_millis(2800);

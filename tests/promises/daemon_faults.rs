@@ -45,7 +45,7 @@ kill -9 $(cat pid1)
 for i in $(seq 200); do mq-topics describe r --format json | tr -d ' ' | grep -q '"leader":2' && break; sleep 0.05; done
 seq 21 40 | mq-produce --timeout 20s r || exit 17
 [ "$(mq-consume -e r)" = "$(seq 40)" ] || exit 18
-[ $(wc -l < b2) -lt 30 ] || {{ echo "told $(wc -l < b2) times" >&2; exit 19; }}
+[ $(wc -l < b2) -lt 30 ] || {{ echo "reported $(wc -l < b2) times" >&2; exit 19; }}
 "#
         ),
     );

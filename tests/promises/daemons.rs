@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 
 /// Starts brokers and waits until they are ready.
 pub fn brokers(shell: &Shell, ids: &[u32]) -> Vec<Running> {
@@ -29,10 +29,10 @@ pub fn topic_file(shell: &Shell, topic: &str) -> Value {
     serde_json::from_slice(&fs::read(path).expect("a topic file")).expect("JSON")
 }
 
-pub fn eventually(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + patience;
+pub fn eventually(timeout: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + timeout;
     while !holds() {
-        assert!(Instant::now() < until, "not within {patience:?}: {what}");
+        assert!(Instant::now() < until, "not within {timeout:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -47,7 +47,7 @@ fn assignment(brokers: &str, partitions: usize) -> String {
 }
 
 #[test]
-fn what_a_follower_lost_on_an_idle_partition_is_made_anew() {
+fn what_a_follower_lost_on_an_idle_partition_is_recreated() {
     let shell = Shell::new();
     let running = brokers(&shell, &[1, 2]);
     shell.topics(&["create", "t", "--assign", "1:2,1:2,1:2"]);
@@ -58,7 +58,7 @@ fn what_a_follower_lost_on_an_idle_partition_is_made_anew() {
         let mut isr = partitions.as_array().expect("partitions").iter();
         isr.all(|p| p["isr"].as_array().is_some_and(|isr| isr.len() == 2))
     };
-    eventually(PATIENCE, "in sync", is_full);
+    eventually(TIMEOUT, "in sync", is_full);
     let logs = shell.store().join("brokers/2/logs");
     let before = topic_file(&shell, "t");
     for (at, lost) in ["t-0/partition.state", "t-1"].iter().enumerate() {
@@ -70,7 +70,7 @@ fn what_a_follower_lost_on_an_idle_partition_is_made_anew() {
         };
         removed.expect("removed");
         let uuid = |topic: &Value| topic["partitions"][at]["replicas"][1].clone();
-        eventually(Duration::from_secs(5), "made anew", || {
+        eventually(Duration::from_secs(5), "recreated", || {
             uuid(&topic_file(&shell, "t")) != uuid(&before) && is_full() && path.exists()
         });
     }
@@ -97,7 +97,7 @@ fn health_names_at_once_a_replica_that_is_gone() {
 }
 
 #[test]
-fn replicas_lost_together_are_made_anew_together() {
+fn replicas_lost_together_are_recreated_together() {
     let count = 200;
     let shell = Shell::new();
     let _running = brokers(&shell, &[1, 2]);
@@ -111,7 +111,7 @@ fn replicas_lost_together_are_made_anew_together() {
         fs::rename(logs.join(&name), shell.dir().join(&name)).expect("moved");
     }
     let started = Instant::now();
-    eventually(Duration::from_secs(15), "all made anew, in sync", || {
+    eventually(Duration::from_secs(15), "all recreated, in sync", || {
         let now = topic_file(&shell, "t");
         (0..count).all(|at| {
             let p = &now["partitions"][at];
@@ -121,7 +121,7 @@ fn replicas_lost_together_are_made_anew_together() {
     });
     let versions = version(&topic_file(&shell, "t")) - version(&before);
     println!(
-        "{count} made anew in {:?}, {versions} versions",
+        "{count} recreated in {:?}, {versions} versions",
         started.elapsed()
     );
     assert!(
@@ -146,7 +146,7 @@ fn delete_by_halves(shell: &Shell, partitions: usize) -> usize {
     shell.topics(&["create", "gone", "--assign", &assignment("1", partitions)]);
     let mut deletion = shell.start("mq-topics", &["delete", "--yes", "gone"]);
     let file = shell.store().join("topics/gone.json");
-    eventually(PATIENCE, "the deletion begins", || !file.exists());
+    eventually(TIMEOUT, "the deletion begins", || !file.exists());
     deletion.child.kill().expect("killed");
     drop(deletion);
     left(&logs)
@@ -167,7 +167,7 @@ fn what_a_dead_deletion_left_is_swept_while_the_daemon_goes_on() {
     assert!(delete_by_halves(&shell, partitions) > partitions / 2);
     let logs = shell.store().join("brokers/1/logs");
     let many = left(&logs);
-    eventually(PATIENCE, "the sweep begins", || left(&logs) < many);
+    eventually(TIMEOUT, "the sweep begins", || left(&logs) < many);
     let started = Instant::now();
     shell.topics(&["create", "t", "--assign", "2:1"]);
     shell.produce(&["t"], b"a\n");
@@ -179,13 +179,13 @@ fn what_a_dead_deletion_left_is_swept_while_the_daemon_goes_on() {
     assert!(started.elapsed() < Duration::from_secs(8));
     eventually(Duration::from_secs(20), "all removed", || left(&logs) == 0);
     println!("{many} removed in {:?}", started.elapsed());
-    eventually(PATIENCE, "the proof goes", || {
+    eventually(TIMEOUT, "the proof goes", || {
         fs::read_dir(shell.store().join("deleted"))
             .expect("list")
             .count()
             == 0
     });
-    eventually(PATIENCE, "told", || said(&running[0], "removed ") == 1);
+    eventually(TIMEOUT, "reported", || said(&running[0], "removed ") == 1);
     running.clear();
 }
 
@@ -197,10 +197,10 @@ fn a_stop_does_not_wait_for_a_sweep() {
     assert!(delete_by_halves(&shell, partitions) > partitions / 2);
     let logs = shell.store().join("brokers/1/logs");
     let many = left(&logs);
-    eventually(PATIENCE, "the sweep begins", || left(&logs) < many);
+    eventually(TIMEOUT, "the sweep begins", || left(&logs) < many);
     let started = Instant::now();
     running[0].signal(rustix::process::Signal::TERM);
-    let done = running[0].end_within(PATIENCE);
+    let done = running[0].end_within(TIMEOUT);
     assert_eq!(done.status, 0, "{}", done.err);
     println!("ended after {:?}, {} left", started.elapsed(), left(&logs));
     assert!(started.elapsed() < Duration::from_secs(3));

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 use crate::common::switches::is_long;
 use crate::daemons::{brokers, eventually, healthy, quick_shell, topic_file};
 
@@ -78,13 +78,13 @@ fn a_topic_file_that_could_not_be_read_once_is_not_forgotten() {
     shell.topics(&["alter", "t", "-c", "segment.bytes=100000000"]);
     std::thread::sleep(Duration::from_secs(1));
     tracer.signal(rustix::process::Signal::INT);
-    tracer.end_within(PATIENCE);
+    tracer.end_within(TIMEOUT);
     std::thread::sleep(Duration::from_millis(1200));
     running[1].child.kill().expect("killed");
     eventually(Duration::from_secs(5), "another leads", || {
         leader(&shell, "t") == 3
     });
-    assert!(lines(&running[0]) < 20, "told once");
+    assert!(lines(&running[0]) < 20, "reported once");
     running.clear();
 }
 
@@ -109,10 +109,10 @@ fn a_daemon_without_descriptors_goes_on_and_health_says_so() {
     assert!(text.contains("broker-descriptors"), "{text}");
     assert_eq!(leader(&shell, "t"), 2, "that is no reason to fence");
     tracer.signal(rustix::process::Signal::INT);
-    tracer.end_within(PATIENCE);
-    let told = lines(&running[1]) - before;
-    println!("{told} lines");
-    assert!(told < 20, "{told} lines");
+    tracer.end_within(TIMEOUT);
+    let reported = lines(&running[1]) - before;
+    println!("{reported} lines");
+    assert!(reported < 20, "{reported} lines");
     assert!(running[1].child.try_wait().expect("wait").is_none());
     // All is well again by itself.
     healthy(&shell);
@@ -186,7 +186,7 @@ fn daemons_with_few_descriptors_copy_and_fail_over() {
         assert!(open <= descriptors * 3 / 4 + 64, "{open}");
     }
     running[0].child.kill().expect("killed");
-    eventually(PATIENCE, "all leaders have moved", || {
+    eventually(TIMEOUT, "all leaders have moved", || {
         let topic = topic_file(&shell, "t");
         let partitions = topic["partitions"].as_array().expect("partitions");
         partitions.iter().all(|p| p["leader"] != 1)
@@ -221,14 +221,14 @@ fn a_producer_holds_four_descriptors_a_partition_and_works_with_fewer() {
     let count = partitions.to_string();
     shell.topics(&["create", "t", "-p", &count]);
     let mut producer = shell.start("mq-produce", &["t", "-o", "%o\n"]);
-    let told = |producer: &Running, many: usize| {
-        let heard = producer.out.until(PATIENCE, |out| {
+    let reported = |producer: &Running, many: usize| {
+        let heard = producer.out.until(TIMEOUT, |out| {
             out.iter().filter(|byte| **byte == b'\n').count() >= many
         });
         assert!(heard, "{many} acknowledged");
     };
     producer.feed(&records(2 * partitions));
-    told(&producer, 2 * partitions);
+    reported(&producer, 2 * partitions);
     let open = open_files(&producer);
     println!("{open} descriptors for {partitions} partitions");
     assert!(open <= 4 * partitions + 64, "{open}");
@@ -270,7 +270,7 @@ fn daemons_with_fewer_descriptors_than_topics_fail_over() {
         assert!(open < descriptors, "{open}");
     }
     running[0].child.kill().expect("killed");
-    eventually(PATIENCE, "all leaders have moved", || {
+    eventually(TIMEOUT, "all leaders have moved", || {
         names.iter().all(|name| leader(&shell, name) == 2)
     });
     assert_eq!(lines_of_trouble(&running[1]), 0);

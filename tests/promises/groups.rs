@@ -401,7 +401,7 @@ fn members_outlive_damage_and_keep_its_partition() {
 }
 
 #[test]
-fn who_waits_for_a_member_that_never_commits_says_so() {
+fn a_wait_for_a_member_that_never_commits_says_so() {
     let shell = Shell::new();
     shell.topics(&["create", "t", "-p", "2"]);
     for partition in ["0", "1"] {
@@ -497,8 +497,8 @@ fn a_partition_without_its_directory_stops_no_other() {
         let done = running.end_within(Duration::from_secs(10));
         assert_eq!(done.status, 75, "{way:?}: {}", done.err);
         assert_eq!(done.text().lines().count(), 6, "{way:?}: {}", done.err);
-        let told = done.err.matches("NOT_LEADER_OR_FOLLOWER").count();
-        assert_eq!(told, 1, "{way:?}: {}", done.err);
+        let reported = done.err.matches("NOT_LEADER_OR_FOLLOWER").count();
+        assert_eq!(reported, 1, "{way:?}: {}", done.err);
         // Nothing else there is: the failure is the run's.
         if way.is_empty() {
             let mut running = shell.start("mq-consume", &["-p", "1", "d"]);
@@ -515,8 +515,11 @@ fn a_partition_whose_directory_comes_back_is_read() {
             let (there, away) = (shell.logs().join("d-1"), shell.dir().join("away"));
             std::fs::rename(&there, &away).expect("moved");
             let mut running = shell.start("mq-consume", &[way, args].concat());
-            let told = |err: &[u8]| String::from_utf8_lossy(err).contains("NOT_LEADER");
-            assert!(running.err.until(Duration::from_secs(10), told), "{way:?}");
+            let reported = |err: &[u8]| String::from_utf8_lossy(err).contains("NOT_LEADER");
+            assert!(
+                running.err.until(Duration::from_secs(10), reported),
+                "{way:?}"
+            );
             std::fs::rename(&away, &there).expect("moved back");
             std::thread::sleep(Duration::from_millis(1500));
             shell.produce(&["-p", "1", "d"], b"new\n");
@@ -555,8 +558,11 @@ fn the_end_of_a_topic_that_was_unreadable_is_that_as_of_when_it_is_restored() {
         let sound = std::fs::read(&file).expect("read");
         std::fs::write(&file, b"{").expect("damaged");
         let mut running = shell.start("mq-consume", &[way, &["-o", "end", "?"]].concat());
-        let told = |err: &[u8]| String::from_utf8_lossy(err).contains("b.json");
-        assert!(running.err.until(Duration::from_secs(10), told), "{way:?}");
+        let reported = |err: &[u8]| String::from_utf8_lossy(err).contains("b.json");
+        assert!(
+            running.err.until(Duration::from_secs(10), reported),
+            "{way:?}"
+        );
         let restored = file.with_extension("restored");
         std::fs::write(&restored, sound).expect("written");
         std::fs::rename(&restored, &file).expect("restored");
@@ -578,8 +584,8 @@ fn a_commit_that_fits_in_part_only_is_a_full_disk() {
         r"
 seq 3 | mq-produce -q t; mq-groups commit -q g t:0=1
 ulimit -f 12
-for n in $(seq 500); do mq-groups commit g t:0=$((n % 3)) 2> told || { echo $?; break; }; done
-grep -c 'No space left on device' told; grep -c 'make room' told
+for n in $(seq 500); do mq-groups commit g t:0=$((n % 3)) 2> reported || { echo $?; break; }; done
+grep -c 'No space left on device' reported; grep -c 'make room' reported
 stat -c %s $MQ_STORE/groups/*/offsets.log
 ",
     );

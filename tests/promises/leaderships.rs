@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use mq::clock::SystemClock;
@@ -24,7 +25,7 @@ use mq::types::{Compression, Offset, TimestampType, TopicName, TopicPartition};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 use crate::daemons::{brokers, eventually, healthy, topic_file};
 use crate::mounts::Mounts;
 use crate::scripts::{can, traced};
@@ -78,7 +79,7 @@ fn a_burst_with_a_slow_follower(count: usize) -> (Shell, Running, [Running; 2]) 
 const BURST: usize = 200_000;
 
 fn all_are_there(shell: &Shell, count: usize) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     loop {
         let found = shell.consume(&["-e", "t"]);
         let found = found.iter().filter(|byte| **byte == b'\n').count();
@@ -115,9 +116,7 @@ fn a_dead_brokers_directory_leads_until_a_slow_follower_has_all() {
     let (shell, first, _others) = a_burst_with_a_slow_follower(BURST);
     first.signal(Signal::KILL);
     let started = Instant::now();
-    eventually(PATIENCE, "moved", || {
-        leader(&topic_file(&shell, "t")).0 == 2
-    });
+    eventually(TIMEOUT, "moved", || leader(&topic_file(&shell, "t")).0 == 2);
     let took = started.elapsed();
     assert!(took > Duration::from_secs(2), "too fast to tell: {took:?}");
     // Nobody was fenced, nor any seal undone, on the way.
@@ -159,9 +158,7 @@ fn a_leader_whose_disk_is_full_leads_until_a_slow_follower_has_all() {
     assert_ne!(done.status, 0, "there was room for all");
     let acked = acknowledged(&done.err);
     assert!(acked > BURST / 3, "{}", done.err);
-    eventually(PATIENCE, "moved", || {
-        leader(&topic_file(&shell, "t")).0 == 2
-    });
+    eventually(TIMEOUT, "moved", || leader(&topic_file(&shell, "t")).0 == 2);
     let found = shell.consume(&["-e", "t"]);
     let found = found.iter().filter(|byte| **byte == b'\n').count();
     assert!(found >= acked, "{found} of {acked}");
@@ -234,7 +231,7 @@ fn an_honest_recovery_that_takes_long_is_not_fenced() {
     all_are_there(&shell, 101);
 }
 
-const LIBRARY_PATIENCE: Duration = Duration::from_secs(10);
+const LIBRARY_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn open_store(shell: &Shell) -> Arc<StoreDir> {
     let clock = Arc::new(SystemClock::default());
@@ -247,12 +244,12 @@ fn topic(partitions: i32) -> (Shell, Arc<StoreDir>, TopicName) {
     let store = open_store(&shell);
     let name = TopicName::new("t").expect("a name");
     let new = NewTopic::embedded(name.clone(), partitions);
-    create_topic(&store, &new, LIBRARY_PATIENCE).expect("a topic");
+    create_topic(&store, &new, LIBRARY_TIMEOUT).expect("a topic");
     (shell, store, name)
 }
 
 fn append(store: &Arc<StoreDir>, tp: &TopicPartition, count: usize) -> Offset {
-    let mut writer = PartitionWriter::open(store, tp, LIBRARY_PATIENCE).expect("a writer");
+    let mut writer = PartitionWriter::open(store, tp, LIBRARY_TIMEOUT).expect("a writer");
     let mut last = 0;
     for _ in 0..count {
         let mut builder = BatchBuilder::new();
@@ -295,7 +292,7 @@ fn one_in_sync_has_all() -> (Shell, Arc<StoreDir>, TopicPartition, PathBuf) {
         json_file::encode(&BrokerFile::new(1)),
     )
     .expect("written");
-    let guard = FencedLock::acquire_store(&store, "test", LIBRARY_PATIENCE).expect("the lock");
+    let guard = FencedLock::acquire_store(&store, "test", LIBRARY_TIMEOUT).expect("the lock");
     topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
         let p = &mut meta.partitions[0];
         let replica = ReplicaMeta {
@@ -313,18 +310,18 @@ fn one_in_sync_has_all() -> (Shell, Arc<StoreDir>, TopicPartition, PathBuf) {
 }
 
 #[test]
-fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
+fn no_epoch_begins_while_an_in_sync_replica_has_more() {
     let (shell, store, tp, before) = one_in_sync_has_all();
     let name = tp.topic.clone();
     // The leader lost the last five.
     copy(&before, &shell.logs().join("t-0"));
     let set = BTreeMap::from([("flush.messages".to_owned(), "1000".to_owned())]);
-    let altered = alter_configs(&store, &name, &set, &[], LIBRARY_PATIENCE);
+    let altered = alter_configs(&store, &name, &set, &[], LIBRARY_TIMEOUT);
     let refused = altered.expect_err("it would lose five records");
     assert_eq!(refused.kind(), Kind::Busy);
     let cure = refused.cure_text().expect("a cure");
     assert!(cure.contains("mq-broker start --id 1"), "{cure}");
-    let raised = raise_epoch(&store, &tp, 0, LIBRARY_PATIENCE);
+    let raised = raise_epoch(&store, &tp, 0, LIBRARY_TIMEOUT);
     assert_eq!(raised.expect_err("the same").kind(), Kind::Busy);
     assert_eq!(epoch(&store, &name).1, [0]);
     // The tool says so, too.
@@ -352,7 +349,7 @@ fn no_epoch_begins_while_one_in_sync_has_more_whoever_asks() {
 fn no_epoch_of_a_leader_that_lost_records_begins_while_one_in_sync_cannot_be_read() {
     let (shell, store, tp, before) = one_in_sync_has_all();
     let set = |messages: &str| BTreeMap::from([("flush.messages".to_owned(), messages.to_owned())]);
-    let alter = |messages| alter_configs(&store, &tp.topic, &set(messages), &[], LIBRARY_PATIENCE);
+    let alter = |messages| alter_configs(&store, &tp.topic, &set(messages), &[], LIBRARY_TIMEOUT);
     // The disk of broker 1 is not mounted. A leader that lost nothing does not care.
     let logs = shell.store().join("brokers/1/logs");
     let unmounted = shell.dir().join("unmounted");
@@ -365,7 +362,7 @@ fn no_epoch_of_a_leader_that_lost_records_begins_while_one_in_sync_cannot_be_rea
     fs::write(leaders.join("partition.state"), [0; 8192]).expect("written");
     let refused = alter("1").expect_err("neither page can be read");
     assert_eq!(refused.kind(), Kind::Busy);
-    let opened = PartitionWriter::open(&store, &tp, LIBRARY_PATIENCE);
+    let opened = PartitionWriter::open(&store, &tp, LIBRARY_TIMEOUT);
     let refused = opened.and_then(|mut writer| writer.make_ready().map(drop));
     let refused = refused.expect_err("it is sealed");
     assert_eq!(refused.kind(), Kind::Busy, "{refused}");
@@ -397,10 +394,10 @@ fn epochs_that_are_raised_together_are_one_version_of_the_topic_file() {
     let wanted: Vec<_> = (0..50)
         .map(|partition| (TopicPartition::new(name.clone(), partition), 0))
         .collect();
-    raise_epochs(&store, &wanted, LIBRARY_PATIENCE).expect("raised");
+    raise_epochs(&store, &wanted, LIBRARY_TIMEOUT).expect("raised");
     assert_eq!(epoch(&store, &name), (version + 1, vec![1; 50]));
     // Those that moved on meanwhile are left alone.
-    raise_epochs(&store, &wanted, LIBRARY_PATIENCE).expect("nothing to do");
+    raise_epochs(&store, &wanted, LIBRARY_TIMEOUT).expect("nothing to do");
     assert_eq!(epoch(&store, &name), (version + 1, vec![1; 50]));
 }
 
@@ -411,14 +408,13 @@ fn a_writer_leaves_a_seal_to_a_mover_that_lives_and_undoes_one_that_was_left() {
     append(&store, &tp, 5);
     let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
-    let sealed =
-        Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_PATIENCE).expect("sealed");
+    let sealed = Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_TIMEOUT).expect("sealed");
     let writer = {
         let (store, tp) = (Arc::clone(&store), tp.clone());
         std::thread::spawn(move || append(&store, &tp, 1))
     };
     std::thread::sleep(Duration::from_millis(2800));
-    assert!(sealed.holds().expect("a look"), "the writer cut a move");
+    assert!(sealed.holds().expect("the state"), "the writer cut a move");
     assert_eq!(epoch(&store, &name).1, [0]);
     // As one that died.
     let left = Instant::now();
@@ -435,39 +431,39 @@ fn a_mover_that_can_write_no_epoch_lifts_its_seal_itself() {
     append(&store, &tp, 5);
     let (meta, _) = topic_file::read(&store, &name).expect("a topic");
     let leader = (0, meta.partitions[0].replicas[0].uuid);
-    let sealed =
-        Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_PATIENCE).expect("sealed");
-    sealed.undo(LIBRARY_PATIENCE).expect("undone");
-    assert!(!sealed.holds().expect("a look"));
+    let sealed = Sealed::seal(&store, &tp, leader.0, leader.1, 0, LIBRARY_TIMEOUT).expect("sealed");
+    sealed.undo(LIBRARY_TIMEOUT).expect("undone");
+    assert!(!sealed.holds().expect("the state"));
     let began = Instant::now();
     assert_eq!(append(&store, &tp, 1), 5);
     assert!(began.elapsed() < Duration::from_secs(1));
     assert_eq!(epoch(&store, &name).1, [0]);
 }
 
-/// Holds an append lock for a while, as a process at work does: it beats.
+/// Holds an append lock for a while, as a process at work does: it is_heartbeat.
 fn hold(shell: &Shell, tp: &TopicPartition, broker: i32, time: Duration) {
     let store = open_store(shell);
     let replica = Replica::open(&store, tp, broker).expect("a replica");
-    let _held = replica.lock(LIBRARY_PATIENCE).expect("the lock");
+    let _held = replica.lock(LIBRARY_TIMEOUT).expect("the lock");
     std::thread::sleep(time);
 }
 
-/// The same, as one that stands still does.
-fn stand_still_with(shell: &Shell, dir: &str, time: Duration) {
+/// The same, as a process that stands still does, until the replica is replaced.
+fn stand_still_with(shell: &Shell, dir: &str, replaced: &Receiver<()>) {
     let dir = OsDisk
         .open_dir(&shell.store().join(dir))
         .expect("a directory");
     let file = dir.open("partition.state", Open::Write).expect("a page");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !file.try_lock(LockKind::Exclusive).expect("a try") {
         assert!(Instant::now() < until, "somebody keeps it");
     }
-    std::thread::sleep(time);
+    // Too late is found by the caller.
+    let _ = replaced.recv_timeout(Duration::from_secs(12));
 }
 
 #[test]
-fn a_followers_lock_in_the_hands_of_one_that_beats_is_waited_for() {
+fn a_followers_lock_whose_holder_has_a_heartbeat_is_waited_for() {
     let shell = Shell::new();
     let running = brokers(&shell, &[1, 2]);
     shell.topics(&["create", "t", "--assign", "1:2"]);
@@ -485,13 +481,16 @@ fn a_followers_lock_in_the_hands_of_one_that_beats_is_waited_for() {
     });
     assert_eq!(uuid(), before, "thrown away");
     std::thread::scope(|scope| {
-        scope.spawn(|| stand_still_with(&shell, "brokers/2/logs/t-0", Duration::from_secs(12)));
+        let (replaced, until) = channel();
+        let shell = &shell;
+        scope.spawn(move || stand_still_with(shell, "brokers/2/logs/t-0", &until));
         std::thread::sleep(Duration::from_millis(100));
         shell.produce(&["t", "--timeout", "30s"], b"c\n");
         // The record may be acknowledged by fewer first, once the follower lags for too long.
         eventually(Duration::from_secs(10), "a new replica", || {
             uuid() != before
         });
+        replaced.send(()).expect("it stands still");
     });
     all_are_there(&shell, 3);
     drop(running);
@@ -539,7 +538,7 @@ fn a_follower_that_is_taken_out_again_and_again_asks_less_often() {
     while Instant::now() < until {
         let (meta, _) = topic_file::read(&store, &name).expect("a topic");
         if meta.partitions[0].isr.contains(&2) {
-            let guard = FencedLock::acquire_store(&store, "test", PATIENCE).expect("the lock");
+            let guard = FencedLock::acquire_store(&store, "test", TIMEOUT).expect("the lock");
             topic_file::update_all(&store, &guard, std::slice::from_ref(&name), |meta| {
                 meta.partitions[0].isr.retain(|id| *id != 2);
                 Ok(true)

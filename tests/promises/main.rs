@@ -15,6 +15,7 @@ mod configs;
 mod daemon_faults;
 mod daemons;
 mod descriptors;
+mod disk_delays;
 mod examples;
 mod groups;
 mod leaderships;
@@ -27,7 +28,6 @@ mod scale;
 mod scripts;
 mod sessions;
 mod sharing;
-mod slow_disk;
 mod trimmed_reads;
 mod trims;
 

@@ -292,13 +292,13 @@ fn a_search_by_time_passes_over_no_gap() {
         let done = shell.run("mq-consume", &args, b"");
         assert_eq!(done.status, 65, "{group:?}: {}", done.err);
     }
-    // Nothing is as young as that: all of it has to be looked at, the gap too.
+    // Nothing is as young as that: all of it has to be examined, the gap too.
     let done = shell.run("mq-topics", &["offsets", "t", "--at", "@2100-01-01"], b"");
     assert_eq!(done.status, 65, "{}{}", done.text(), done.err);
 }
 
 #[test]
-fn damage_of_a_replicated_log_is_told_at_once() {
+fn damage_of_a_replicated_log_is_reported_at_once() {
     let shell = Shell::new();
     let script = format!(
         r"{TWO_BROKERS}

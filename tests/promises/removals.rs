@@ -1,10 +1,10 @@
-//! Files removed under running processes: what was acknowledged is read, or the loss is told.
+//! Files removed under running processes: what was acknowledged is read, or the loss is reported.
 
 use std::collections::BTreeMap;
 
 use crate::cli::{Shell, run};
 use crate::mounts::Mounts;
-use crate::scripts::{TWO_BROKERS, bash, page};
+use crate::scripts::{TWO_BROKERS, bash, page, side_by_side};
 
 /// Each file of a replica but its log, and the directory itself.
 const FILES: [&str; 6] = [
@@ -64,7 +64,7 @@ until [ "$(wc -l < shown)" -gt 30 ]; do sleep 0.02; done
 
 #[test]
 fn removed_files_of_a_replica_cost_no_acknowledged_record() {
-    for file in FILES {
+    side_by_side(&FILES, |file| {
         let shell = Shell::new();
         let done = bash(
             &shell,
@@ -92,19 +92,19 @@ exit $status
         );
         check(&shell, file);
         let verified = read(&shell, "verified");
-        if file == "partition.metadata" {
-            // Nothing makes it again by itself: it is told, and repaired on request.
+        if *file == "partition.metadata" {
+            // Nothing makes it again by itself: it is reported, and repaired on request.
             assert!(verified.contains(file), "{verified}");
             shell.topics(&["verify", "--repair", "truncate", "--yes", "t"]);
             shell.topics(&["verify", "--deep", "t"]);
         } else {
             assert!(verified.ends_with("\n0\n"), "{file}: {verified}");
         }
-    }
+    });
 }
 
 #[test]
-fn a_log_that_is_removed_is_told() {
+fn a_log_that_is_removed_is_reported() {
     let shell = Shell::new();
     let done = bash(
         &shell,
@@ -130,23 +130,20 @@ mq-topics verify t > /dev/null; echo "verified $?"
 
 #[test]
 fn removed_files_of_either_replica_cost_no_acknowledged_record() {
-    let places = FILES
-        .iter()
-        .map(|file| format!("/{file}"))
-        .chain([String::new()]);
-    for file in places {
-        // The follower's, then the leader's.
-        for broker in [2, 1] {
-            if broker == 1 && file.is_empty() {
-                // The whole directory of the leader: in the tests of failover.
-                continue;
-            }
-            let shell = Shell::new();
-            let what = format!("broker {broker} {file}");
-            let done = bash(
-                &shell,
-                &format!(
-                    r"{TWO_BROKERS}
+    // The follower's and the leader's; and the follower's whole directory. The leader's whole
+    // directory: in the tests of failover.
+    let files = FILES.iter().map(|file| format!("/{file}"));
+    let mut cases: Vec<(u32, String)> = files
+        .flat_map(|file| [(2, file.clone()), (1, file)])
+        .collect();
+    cases.push((2, String::new()));
+    side_by_side(&cases, |(broker, file)| {
+        let shell = Shell::new();
+        let what = format!("broker {broker} {file}");
+        let done = bash(
+            &shell,
+            &format!(
+                r"{TWO_BROKERS}
 mq-topics create -q t --assign 1:2 -c segment.bytes=4000
 {AT_WORK}
 rm -r $MQ_STORE/brokers/{broker}/logs/t-0{file} || exit 2
@@ -158,19 +155,18 @@ mq-consume -e -f '%o %v\n' t > all || exit 4
 for id in 1 2; do mq-consume --replica $id -e -f '%o %v\n' t | cmp - all || exit 6; done
 exit $status
 "
-                ),
-            );
-            assert!(
-                matches!(done.status, 0 | 74),
-                "{what}: {}: {}{}{}",
-                done.status,
-                done.text(),
-                done.err,
-                read(&shell, "health")
-            );
-            check(&shell, &what);
-        }
-    }
+            ),
+        );
+        assert!(
+            matches!(done.status, 0 | 74),
+            "{what}: {}: {}{}{}",
+            done.status,
+            done.text(),
+            done.err,
+            read(&shell, "health")
+        );
+        check(&shell, &what);
+    });
 }
 
 #[test]
@@ -216,7 +212,7 @@ exit $status
 }
 
 #[test]
-fn an_idle_followers_log_that_is_removed_or_cut_is_made_anew() {
+fn an_idle_followers_log_that_is_removed_or_cut_is_recreated() {
     for change in ["rm $log", ": > $log"] {
         let shell = Shell::new();
         let done = bash(

@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 
 use rustix::process::Signal;
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::daemons::{brokers, eventually, healthy, topic_file};
 
 const LOG: &str = "t-0/00000000000000000000.log";
@@ -26,7 +26,7 @@ fn a_leader_is_not_repaired_with_less_than_another_replica_has() {
     shell.produce(&["t"], &lines(1000));
     // Broker 2 leads alone; what broker 1 has is as much.
     running[0].signal(Signal::KILL);
-    eventually(PATIENCE, "failed over", || {
+    eventually(TIMEOUT, "failed over", || {
         let partition = &topic_file(&shell, "t")["partitions"][0];
         partition["leader"] == 2
             && partition["isr"]
@@ -50,7 +50,7 @@ fn a_leader_is_not_repaired_with_less_than_another_replica_has() {
     assert_eq!(fs::read(logs(1)).expect("a log"), whole);
     // The cure is one.
     let again = brokers(&shell, &[1]);
-    eventually(PATIENCE, "broker 1 leads", || {
+    eventually(TIMEOUT, "broker 1 leads", || {
         let elect = ["elect", "unclean", "t:0", "--to", "1", "--yes"];
         shell.run("mq-broker", &elect, b"").status == 0
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::daemons::{brokers, eventually, healthy};
 use crate::scripts::{bash, bash_ok};
 
@@ -99,7 +99,7 @@ fn a_daemon_removes_what_is_old_of_an_idle_topic() {
          seq 100 | tee >(mq-produce keeps) | mq-produce t; sleep 0.2",
     );
     let daemon = brokers(&shell, &[0]);
-    eventually(PATIENCE, "the old records go", || {
+    eventually(TIMEOUT, "the old records go", || {
         log_start(&shell, "t") == 100
     });
     assert_eq!(log_start(&shell, "keeps"), 0);

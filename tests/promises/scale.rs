@@ -129,12 +129,12 @@ fn no_command_reads_a_topic_file_for_each_partition() {
         let growth = many.calls as f64 / few.calls as f64;
         let opens = [many.topic_file, many.registration, many.proof];
         if opens.iter().any(|n| *n > OPENS_MAX) || growth > GROWTH_MAX {
-            let told = format!(
+            let reported = format!(
                 "opened the topic file {} times, the registration {} times, the proof of a deletion \
                  {} times; {} system calls, {} for half as many partitions",
                 many.topic_file, many.registration, many.proof, many.calls, few.calls
             );
-            bad.insert(command, told);
+            bad.insert(command, reported);
         }
     }
     assert!(bad.is_empty(), "{bad:#?}");
@@ -169,7 +169,7 @@ const LONG: [&str; 18] = [
 /// The process that strace runs.
 fn child_of(pid: u32) -> Pid {
     let children = format!("/proc/{pid}/task/{pid}/children");
-    let until = Instant::now() + crate::cli::PATIENCE;
+    let until = Instant::now() + crate::cli::TIMEOUT;
     loop {
         let found = std::fs::read_to_string(&children).unwrap_or_default();
         let child = found.split_whitespace().next();
@@ -220,7 +220,7 @@ fn a_signal_ends_a_command_between_partitions() {
         if rustix::process::kill_process(child, Signal::TERM).is_err() {
             bad.insert(command, "ended before it was asked to".to_owned());
         }
-        let done = running.end_within(crate::cli::PATIENCE);
+        let done = running.end_within(crate::cli::TIMEOUT);
         let took = asked.elapsed();
         // strace ends as what it ran.
         // Replicas that were made for nothing are removed first.
@@ -310,7 +310,7 @@ fn more_partitions_are_read_than_there_are_descriptors() {
     let mut expected = expected;
     for round in 1..4 {
         for running in [&plain, &member] {
-            let came = running.out.until(crate::cli::PATIENCE, |bytes| {
+            let came = running.out.until(crate::cli::TIMEOUT, |bytes| {
                 memchr::memchr_iter(b'\n', bytes).count() >= expected.len()
             });
             let err = String::from_utf8_lossy(&running.err.bytes()).into_owned();
@@ -322,7 +322,7 @@ fn more_partitions_are_read_than_there_are_descriptors() {
     for mut running in [plain, member] {
         running.signal(Signal::TERM);
         let asked = Instant::now();
-        running.end_within(crate::cli::PATIENCE);
+        running.end_within(crate::cli::TIMEOUT);
         assert!(asked.elapsed() < Duration::from_secs(2));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cli::{Done, Running, Shell, run};
 
@@ -102,3 +103,18 @@ trap 'kill $(jobs -p) 2> /dev/null; wait' EXIT
 for id in 1 2; do mq-broker start --id $id > b$id 2>&1 & echo $! > pid$id; done
 until [ "$(cat b1 b2 | grep -c ready:)" = 2 ]; do sleep 0.05; done
 "#;
+
+/// Runs a test's cases, up to three at a time, since each of them mostly waits. A case that panics
+/// fails the test.
+pub fn side_by_side<T: Sync>(cases: &[T], run: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    run(case);
+                }
+            });
+        }
+    });
+}

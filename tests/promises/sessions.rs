@@ -23,7 +23,7 @@ for removed in no yes; do
   [ $removed = no ] || rm store/groups/g/offsets.*.sync
   before=$(log); mq-groups commit -q g s:0=6; after=$(log)
   [ $after != $before ] || echo "removed: $removed: the log is trusted"
-  mq-groups commit -q g s:0=7; [ $(log) = $after ] || echo "removed: $removed: written anew again"
+  mq-groups commit -q g s:0=7; [ $(log) = $after ] || echo "removed: $removed: rewritten again"
 done
 "#,
     );

@@ -233,7 +233,7 @@ fn a_store_without_acls_is_shared_too() {
 }
 
 #[test]
-fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not() {
+fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_repaired_where_it_is_not() {
     if !can("sharing", &["setpriv"], true) {
         return;
     }
@@ -312,12 +312,12 @@ fn a_store_is_given_to_a_group_with_all_that_is_in_it_and_mended_where_it_is_not
 }
 
 /// Modes and groups of a directory and all below.
-fn looks(dir: &Path) -> Vec<(PathBuf, u32, u32)> {
+fn permissions(dir: &Path) -> Vec<(PathBuf, u32, u32)> {
     let own = fs::symlink_metadata(dir).expect("stat");
     let mut all = vec![(dir.to_owned(), own.mode(), own.gid())];
     if own.is_dir() {
         for entry in fs::read_dir(dir).expect("readdir") {
-            all.extend(looks(&entry.expect("an entry").path()));
+            all.extend(permissions(&entry.expect("an entry").path()));
         }
     }
     all.sort();
@@ -350,10 +350,10 @@ fn a_plan_shows_what_init_then_does_and_changes_nothing() {
         "{}",
         private.err
     );
-    let before = looks(&place.store());
+    let before = permissions(&place.store());
     let planned = place.by(ALICE, "022", "mq-broker", &plan, "");
     assert_eq!(planned.status, 0, "{}", planned.err);
-    assert_eq!(looks(&place.store()), before);
+    assert_eq!(permissions(&place.store()), before);
     let refused = run(
         place.command(ALICE, OTHER_GROUP, "022", "mq-broker", &plan),
         b"",
@@ -363,7 +363,7 @@ fn a_plan_shows_what_init_then_does_and_changes_nothing() {
     place.ok(ALICE, "022", "mq-broker", &init, "");
     // Just those that it named, as it said.
     let text = planned.text();
-    let mut told: Vec<(PathBuf, u32)> = text
+    let mut reported: Vec<(PathBuf, u32)> = text
         .lines()
         .map(|line| {
             let fields: Vec<&str> = line.split('\t').collect();
@@ -375,15 +375,15 @@ fn a_plan_shows_what_init_then_does_and_changes_nothing() {
             (path.into(), u32::from_str_radix(to, 8).expect("octal"))
         })
         .collect();
-    told.sort();
-    let then: Vec<(PathBuf, u32)> = looks(&place.store())
+    reported.sort();
+    let then: Vec<(PathBuf, u32)> = permissions(&place.store())
         .into_iter()
         // The lock is a new file each time.
-        .filter(|(path, ..)| told.iter().any(|(one, _)| one == path))
+        .filter(|(path, ..)| reported.iter().any(|(one, _)| one == path))
         .map(|(path, mode, _)| (path, mode & 0o7777))
         .collect();
-    assert_eq!(told, then);
-    assert!(told.len() > 20, "{}", told.len());
+    assert_eq!(reported, then);
+    assert!(reported.len() > 20, "{}", reported.len());
 
     let nothing = place.by(ALICE, "022", "mq-broker", &plan, "");
     assert_eq!((nothing.status, nothing.text().as_str()), (0, ""));
@@ -426,7 +426,7 @@ fn a_plan_shows_what_init_then_does_and_changes_nothing() {
 }
 
 #[test]
-fn a_file_that_is_not_the_groups_is_told_with_what_mends_it() {
+fn a_file_that_is_not_the_groups_is_reported_with_a_cure() {
     if !can("sharing", &["setpriv"], true) {
         return;
     }
@@ -460,7 +460,7 @@ fn a_file_that_is_not_the_groups_is_told_with_what_mends_it() {
     );
     place.ok(ALICE, "022", "mq-produce", &["far"], "1\n");
     broker.signal(Signal::TERM);
-    broker.end_within(crate::cli::PATIENCE);
+    broker.end_within(crate::cli::TIMEOUT);
     let cure = |done: &Done, what: &str| {
         assert_eq!(done.status, 1, "{what}: {}", done.err);
         for says in ["'mq-broker health'", "'mq-broker init --group 61100'"] {

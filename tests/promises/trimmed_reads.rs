@@ -10,13 +10,13 @@ const STOPPED: &str = r"
 mq-topics create -q t -c segment.bytes=1024
 add() { for n in $(seq $1 $2); do printf '%0100d\n' $n | mq-produce t || exit 9; done; }
 lines() { for i in $(seq 300); do [ $(wc -l < read) -ge $1 ] && return; sleep 0.05; done; cat err >&2; exit 8; }
-told() { for i in $(seq 300); do grep -q removed err && return; sleep 0.05; done; cat err >&2; exit 7; }
+reported() { for i in $(seq 300); do grep -q removed err && return; sleep 0.05; done; cat err >&2; exit 7; }
 add 0 9; touch read err
 behind() {
   mq-consume -f '%o\n' $@ t > read 2> err & reader=$!
   lines 10; sleep 0.2; kill -STOP $reader
   add 10 49; mq-topics trim t --to 30 -y -q
-  kill -CONT $reader; told
+  kill -CONT $reader; reported
 }
 end() { wait $reader; echo $?; cat err; wc -l < read; tail -n 1 read; }
 ";
@@ -106,7 +106,7 @@ n=$(sed 's/^0*\(.\)/\1/'); echo $n >> read
 [ $n = 9 ] && until [ -e go ]; do sleep 0.05; done; exit 0
 END
 mq-consume -g g {options} t --exec 'sh ./work.sh' 2> err & reader=$!
-lines 10; add 10 49; mq-topics trim t --to 30 -y -q; touch go; told
+lines 10; add 10 49; mq-topics trim t --to 30 -y -q; touch go; reported
 [ '{sort}' = follow ] && lines 30 && kill -TERM $reader
 wait $reader; echo $?; head -n 1 err; wc -l < read; tail -n 1 read
 mq-groups describe g --format tsv | cut -f 4
@@ -132,7 +132,7 @@ fn a_backlog_that_is_trimmed_under_its_reader() {
         ("-e -g g", 1, 0),
         ("-e --on-missed fail", 1, 0),
         ("", 143, 0),
-        // Its records are looked for first, and read again in their order; of those that were to be
+        // Its records are searched for first, and read again in their order; of those that were to be
         // printed together none is if it fails.
         ("--tail 60000 -e", 1, 20000),
         ("--tail 60000 -e --on-missed fail", 1, 20000),

@@ -39,13 +39,13 @@ pub struct Typed {
 }
 
 #[derive(Default)]
-struct Reader {
+struct WordReader {
     typed: Typed,
     /// Whether the current word was begun, even if only by quotes around nothing.
     is_begun: bool,
 }
 
-impl Reader {
+impl WordReader {
     fn end_word(&mut self) {
         if self.is_begun {
             let word = std::mem::take(&mut self.typed.current);
@@ -76,7 +76,7 @@ impl Reader {
 
 /// Parses a line of bash.
 pub fn read(line: &str) -> Typed {
-    let mut reader = Reader::default();
+    let mut reader = WordReader::default();
     let mut quote = Quote::Bare;
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {

@@ -20,12 +20,12 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// [`Step::NeedMore`] calls again with the same bytes and more after them.
 #[derive(Debug)]
 pub struct RecordParser {
-    reader: Reader,
+    reader: FormatReader,
     options: InputOptions,
 }
 
 #[derive(Debug)]
-enum Reader {
+enum FormatReader {
     Lines(LineReader),
     MultiLine(MultiLineReader),
     /// Each line is a record, in the form that the options name.
@@ -43,16 +43,20 @@ impl RecordParser {
     /// [`Kind::Usage`] for a template that cannot be used for input.
     pub fn new(options: InputOptions) -> Result<Self> {
         let reader = match &options.format {
-            InputFormat::Lines(delimiter) => Reader::Lines(LineReader::new(delimiter.clone())),
-            InputFormat::MultiLine(how) => Reader::MultiLine(MultiLineReader::new(how.clone())),
-            InputFormat::Json | InputFormat::Kcat | InputFormat::Console => {
-                Reader::Forms(LineReader::new(Delimiter::newline()))
+            InputFormat::Lines(delimiter) => {
+                FormatReader::Lines(LineReader::new(delimiter.clone()))
             }
-            InputFormat::Whole => Reader::Whole { done: false },
+            InputFormat::MultiLine(how) => {
+                FormatReader::MultiLine(MultiLineReader::new(how.clone()))
+            }
+            InputFormat::Json | InputFormat::Kcat | InputFormat::Console => {
+                FormatReader::Forms(LineReader::new(Delimiter::newline()))
+            }
+            InputFormat::Whole => FormatReader::Whole { done: false },
             InputFormat::Template(template) => {
                 match template.value_line().and_then(Delimiter::new) {
-                    Some(delimiter) => Reader::Lines(LineReader::new(delimiter)),
-                    None => Reader::Template(TemplateReader::new(template)?),
+                    Some(delimiter) => FormatReader::Lines(LineReader::new(delimiter)),
+                    None => FormatReader::Template(TemplateReader::new(template)?),
                 }
             }
         };
@@ -67,21 +71,21 @@ impl RecordParser {
     /// Begins the next input.
     pub fn restart(&mut self) {
         match &mut self.reader {
-            Reader::Lines(lines) | Reader::Forms(lines) => lines.restart(),
-            Reader::MultiLine(lines) => lines.restart(),
-            Reader::Whole { done } => *done = false,
-            Reader::Template(template) => template.restart(),
+            FormatReader::Lines(lines) | FormatReader::Forms(lines) => lines.restart(),
+            FormatReader::MultiLine(lines) => lines.restart(),
+            FormatReader::Whole { done } => *done = false,
+            FormatReader::Template(template) => template.restart(),
         }
     }
 
     /// Whether lines are held that may be a complete record: only the next line would show it.
     pub fn holds_record(&self) -> bool {
-        matches!(&self.reader, Reader::MultiLine(lines) if lines.holds_record())
+        matches!(&self.reader, FormatReader::MultiLine(lines) if lines.holds_record())
     }
 
     /// Ends the held record, since the input is idle: the next call returns it.
     pub fn end_record(&mut self) {
-        if let Reader::MultiLine(lines) = &mut self.reader {
+        if let FormatReader::MultiLine(lines) = &mut self.reader {
             lines.end_record();
         }
     }
@@ -97,7 +101,7 @@ impl RecordParser {
     pub fn next<'b>(&mut self, buf: &'b [u8], eof: bool) -> Result<Step<'b>> {
         let max = self.options.record_bytes_max;
         let (record, consumed) = match &mut self.reader {
-            Reader::Lines(lines) => match lines.next(buf, eof, max) {
+            FormatReader::Lines(lines) => match lines.next(buf, eof, max) {
                 Line::Whole {
                     line: b"",
                     consumed,
@@ -107,11 +111,11 @@ impl RecordParser {
                 Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
                 other => return Ok(other.into_step()),
             },
-            Reader::MultiLine(lines) => match lines.next(buf, eof, max) {
+            FormatReader::MultiLine(lines) => match lines.next(buf, eof, max) {
                 Line::Whole { line, consumed } => (self.options.split_key(line), consumed),
                 other => return Ok(other.into_step()),
             },
-            Reader::Forms(lines) => match lines.next(buf, eof, max) {
+            FormatReader::Forms(lines) => match lines.next(buf, eof, max) {
                 Line::Whole {
                     line: b"" | b"\r",
                     consumed,
@@ -121,14 +125,14 @@ impl RecordParser {
                 Line::Whole { line, consumed } => (self.options.form(line), consumed),
                 other => return Ok(other.into_step()),
             },
-            Reader::Whole { done: true } => return Ok(Step::End),
-            Reader::Whole { .. } if buf.len() > max => return Err(too_large(max)),
-            Reader::Whole { .. } if !eof => return Ok(Step::NeedMore),
-            Reader::Whole { done } => {
+            FormatReader::Whole { done: true } => return Ok(Step::End),
+            FormatReader::Whole { .. } if buf.len() > max => return Err(too_large(max)),
+            FormatReader::Whole { .. } if !eof => return Ok(Step::NeedMore),
+            FormatReader::Whole { done } => {
                 *done = true;
                 (self.options.split_key(buf), buf.len())
             }
-            Reader::Template(template) => match template.next(buf, eof, &self.options)? {
+            FormatReader::Template(template) => match template.next(buf, eof, &self.options)? {
                 Step::Record { record, consumed } => (Ok(record), consumed),
                 other => return Ok(other),
             },

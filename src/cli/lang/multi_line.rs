@@ -14,12 +14,20 @@ pub(super) struct MultiLineReader {
     searched: usize,
     /// Whole lines of the record so far, including dropped ones.
     lines: u64,
-    /// Whether the rest of a record that was too long is being dropped.
-    dropping: bool,
-    /// Whether the input continues a line whose beginning was dropped.
-    within_line: bool,
-    /// Whether the held lines are a record, whatever follows.
-    ended: bool,
+    progress: Progress,
+}
+
+/// How far the reader has come with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Further lines may belong to it.
+    Growing,
+    /// The held lines are a record, whatever follows.
+    Ended,
+    /// The rest of a record that was too long is being dropped.
+    Dropping,
+    /// As `Dropping`, and the input continues a line whose beginning was dropped.
+    DroppingLine,
 }
 
 impl MultiLineReader {
@@ -29,9 +37,7 @@ impl MultiLineReader {
             at: 0,
             searched: 0,
             lines: 0,
-            dropping: false,
-            within_line: false,
-            ended: false,
+            progress: Progress::Growing,
         }
     }
 
@@ -41,19 +47,26 @@ impl MultiLineReader {
 
     /// Whether whole lines are held, to which more may belong.
     pub(super) fn holds_record(&self) -> bool {
-        self.at > 0 && !self.dropping
+        self.at > 0 && !self.is_dropping()
+    }
+
+    fn is_dropping(&self) -> bool {
+        matches!(self.progress, Progress::Dropping | Progress::DroppingLine)
     }
 
     /// Ends the record: the held lines are all of it.
     pub(super) fn end_record(&mut self) {
-        self.ended = self.holds_record();
+        if self.holds_record() {
+            self.progress = Progress::Ended;
+        }
     }
 
     /// The next step of the record at the beginning of `buf`. A single line that is too long
     /// belongs to no other record: its beginning does not show whether it begins one.
     pub(super) fn next<'b>(&mut self, buf: &'b [u8], eof: bool, max: usize) -> Line<'b> {
         let width = self.options.delimiter.bytes().len();
-        if std::mem::take(&mut self.ended) {
+        if self.progress == Progress::Ended {
+            self.progress = Progress::Growing;
             return self.record(buf, max);
         }
         loop {
@@ -67,7 +80,8 @@ impl MultiLineReader {
                 };
             };
             let (end, after) = (from + found, from + found + width);
-            if std::mem::take(&mut self.within_line) {
+            if self.progress == Progress::DroppingLine {
+                self.progress = Progress::Dropping;
                 self.searched = 0;
                 return Line::Dropped { consumed: after };
             }
@@ -77,7 +91,7 @@ impl MultiLineReader {
                     return self.record(buf, max);
                 }
                 // Everything before it was dropped already.
-                (self.lines, self.dropping) = (0, false);
+                (self.lines, self.progress) = (0, Progress::Growing);
             }
             self.lines += 1;
             (self.at, self.searched) = (after, after);
@@ -90,7 +104,7 @@ impl MultiLineReader {
     /// Whether this line belongs to no record that began before it.
     fn is_next(&self, line: &[u8], max: usize) -> bool {
         if line.len() > max {
-            return !self.dropping && self.lines > 0;
+            return !self.is_dropping() && self.lines > 0;
         }
         let is_full = self.options.lines_max.is_some_and(|max| self.lines >= max);
         self.lines > 0 && (is_full || self.options.begins.is_match(line))
@@ -105,7 +119,8 @@ impl MultiLineReader {
 
     fn whole<'b>(&mut self, line: &'b [u8], consumed: usize, max: usize) -> Line<'b> {
         (self.at, self.searched, self.lines) = (0, 0, 0);
-        if std::mem::take(&mut self.dropping) {
+        if self.is_dropping() {
+            self.progress = Progress::Growing;
             Line::Dropped { consumed }
         } else if line.len() > max {
             Line::TooLong { max, consumed }
@@ -121,14 +136,14 @@ impl MultiLineReader {
             self.restart();
             return Line::End;
         }
-        if std::mem::take(&mut self.within_line) {
+        if self.progress == Progress::DroppingLine {
             return self.whole(buf, buf.len(), max);
         }
         if self.is_next(rest, max) || rest.is_empty() {
             if self.at > 0 {
                 return self.record(buf, max);
             }
-            self.dropping = false;
+            self.progress = Progress::Growing;
         }
         self.whole(buf, buf.len(), max)
     }
@@ -136,13 +151,16 @@ impl MultiLineReader {
     /// No further line is complete; the first `searched` bytes contain no unseen delimiter.
     fn more<'b>(&mut self, buf: &'b [u8], searched: usize, max: usize) -> Line<'b> {
         let searched = searched.max(self.at);
-        let is_long = self.within_line || searched - self.at > max;
+        let is_in_dropped_line = self.progress == Progress::DroppingLine;
+        let is_long = is_in_dropped_line || searched - self.at > max;
         match (self.at > 0, is_long) {
-            (true, _) if self.dropping => self.too_long(self.at, max),
+            (true, _) if self.is_dropping() => self.too_long(self.at, max),
             (true, true) => self.record(buf, max),
             (false, true) => {
-                self.lines += u64::from(!std::mem::replace(&mut self.within_line, true));
-                self.too_long(searched, max)
+                self.lines += u64::from(!is_in_dropped_line);
+                let step = self.too_long(searched, max);
+                self.progress = Progress::DroppingLine;
+                step
             }
             (_, false) => {
                 self.searched = searched;
@@ -154,7 +172,11 @@ impl MultiLineReader {
     /// Drops so many bytes, and later the rest of the record.
     fn too_long<'b>(&mut self, consumed: usize, max: usize) -> Line<'b> {
         (self.at, self.searched) = (0, 0);
-        match (std::mem::replace(&mut self.dropping, true), consumed) {
+        let was_dropping = self.is_dropping();
+        if !was_dropping {
+            self.progress = Progress::Dropping;
+        }
+        match (was_dropping, consumed) {
             (false, consumed) => Line::TooLong { max, consumed },
             (true, 0) => Line::More,
             (true, consumed) => Line::Dropped { consumed },

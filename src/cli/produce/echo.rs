@@ -30,13 +30,22 @@ pub struct Echoes {
     /// The number of rendered records.
     count: u64,
     out: Vec<u8>,
-    /// The reader is gone, or it does not read and a signal asked to stop.
-    broken: bool,
-    /// The reader is gone, and this was not reported yet.
-    left: bool,
+    reader: EchoReader,
     /// Whether control characters of the input are escaped.
     escapes: bool,
     stop: StopFlag,
+}
+
+/// What reads the echo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EchoReader {
+    /// It reads, as far as is known.
+    Reads,
+    /// It has gone, and this was not reported yet.
+    Left,
+    /// Nothing more is written for it: it has gone, the output failed, or it does not read and a
+    /// signal asked to stop.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -79,8 +88,7 @@ impl Echoes {
             acked: HashMap::new(),
             count: 0,
             out: Vec::new(),
-            broken: false,
-            left: false,
+            reader: EchoReader::Reads,
             escapes,
             stop,
         }
@@ -88,12 +96,16 @@ impl Echoes {
 
     /// Whether anything is echoed.
     pub fn is_wanted(&self) -> bool {
-        !matches!(self.echo, Echo::Nothing) && !self.broken
+        !matches!(self.echo, Echo::Nothing) && self.reader == EchoReader::Reads
     }
 
     /// Whether the reader has gone since the last call.
     pub fn has_lost_reader(&mut self) -> bool {
-        std::mem::take(&mut self.left)
+        let has_left = self.reader == EchoReader::Left;
+        if has_left {
+            self.reader = EchoReader::Lost;
+        }
+        has_left
     }
 
     /// Whether records wait.
@@ -256,12 +268,15 @@ impl Echoes {
                     io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted
                 ) =>
             {
-                self.broken = true;
-                self.left = e.kind() == io::ErrorKind::BrokenPipe;
+                self.reader = if e.kind() == io::ErrorKind::BrokenPipe {
+                    EchoReader::Left
+                } else {
+                    EchoReader::Lost
+                };
                 Ok(())
             }
             Err(e) => {
-                self.broken = true;
+                self.reader = EchoReader::Lost;
                 Err(stdout::failed(e))
             }
         }

@@ -13,13 +13,13 @@ use super::job::Source;
 /// One open input.
 #[derive(Debug)]
 pub struct Input {
-    file: Reader,
+    file: InputReader,
     name: String,
     plain_file: bool,
 }
 
 #[derive(Debug)]
-enum Reader {
+enum InputReader {
     Stdin(io::Stdin),
     File(File),
 }
@@ -38,7 +38,7 @@ impl Input {
     pub fn open(source: &Source) -> io::Result<Self> {
         match source {
             Source::Stdin => Ok(Input {
-                file: Reader::Stdin(io::stdin()),
+                file: InputReader::Stdin(io::stdin()),
                 name: "standard input".to_owned(),
                 plain_file: false,
             }),
@@ -47,7 +47,7 @@ impl Input {
                 let plain_file = file.metadata()?.is_file();
                 let name = path.display().to_string();
                 Ok(Input {
-                    file: Reader::File(file),
+                    file: InputReader::File(file),
                     name,
                     plain_file,
                 })
@@ -63,16 +63,16 @@ impl Input {
     /// Whether the input is typed at a terminal.
     pub fn is_terminal(&self) -> bool {
         match &self.file {
-            Reader::Stdin(stdin) => stdin.is_terminal(),
-            Reader::File(file) => file.is_terminal(),
+            InputReader::Stdin(stdin) => stdin.is_terminal(),
+            InputReader::File(file) => file.is_terminal(),
         }
     }
 
     /// The length in bytes, if it is known.
     pub fn len_bytes(&self) -> Option<u64> {
         let meta = match &self.file {
-            Reader::File(file) => file.metadata().ok()?,
-            Reader::Stdin(stdin) => {
+            InputReader::File(file) => file.metadata().ok()?,
+            InputReader::Stdin(stdin) => {
                 let stat = rustix::fs::fstat(stdin).ok()?;
                 let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
                 return regular.then(|| u64::try_from(stat.st_size).ok()).flatten();
@@ -92,8 +92,8 @@ impl Input {
             return Ok(InputWait::Input);
         }
         let fd = match &self.file {
-            Reader::Stdin(stdin) => stdin.as_fd(),
-            Reader::File(file) => file.as_fd(),
+            InputReader::Stdin(stdin) => stdin.as_fd(),
+            InputReader::File(file) => file.as_fd(),
         };
         let mut fds = vec![PollFd::from_borrowed_fd(fd, PollFlags::IN)];
         if let Some(wake) = wake {
@@ -121,10 +121,10 @@ impl Input {
         loop {
             let read = match &mut self.file {
                 // Bypasses the standard library's buffer, whose bytes poll would not see.
-                Reader::Stdin(stdin) => {
+                InputReader::Stdin(stdin) => {
                     rustix::io::read(&*stdin, &mut *buf).map_err(io::Error::from)
                 }
-                Reader::File(file) => file.read(buf),
+                InputReader::File(file) => file.read(buf),
             };
             match read {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -24,7 +24,7 @@ use super::watching::{Changed, Watching};
 use crate::client::read_from::Chooser;
 use crate::disk::WatchId;
 use crate::error::{Error, Kind, Result};
-use crate::group::{JoinOptions, Membership};
+use crate::group::{JoinOptions, Membership, OffsetsEntry};
 use crate::store::topics::topic_file;
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
@@ -94,9 +94,8 @@ pub(crate) struct MembershipThread {
     given_up: GivenUp,
     /// The topics that exist, and their ids.
     known: BTreeMap<TopicName, Uuid>,
-    /// Partitions that were to be given up but stay: where to read on, what is committed, and the
-    /// epoch before that.
-    stayed: BTreeMap<TopicPartition, (Offset, Offset, LeaderEpoch)>,
+    /// Partitions that were to be given up but stay: where to read on.
+    stayed: BTreeMap<TopicPartition, StartPosition>,
     /// The topics of owned partitions, as of the last check for new leaders.
     topics: BTreeMap<TopicName, TopicHandle>,
     /// A change of leader could not be followed yet.
@@ -144,6 +143,28 @@ struct Holding {
     is_stopped: bool,
     /// The caller cannot read it further: it is kept, and counts as done.
     is_broken: bool,
+}
+
+/// Where an assignment begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StartPosition {
+    /// The first offset to read.
+    from: Offset,
+    /// The committed offset.
+    committed: Offset,
+    /// The epoch of the record before.
+    leader_epoch: LeaderEpoch,
+}
+
+impl StartPosition {
+    /// At the committed start of a partition.
+    fn of_start(start: &OffsetsEntry) -> Self {
+        StartPosition {
+            from: start.offset,
+            committed: start.offset,
+            leader_epoch: start.leader_epoch,
+        }
+    }
 }
 
 /// A partition that could not be opened.

@@ -1,17 +1,8 @@
 //! Compares a snapshot of a partition's replicas with what the topic file says of them.
 
-use super::partition::Partition;
+use super::partition::{Coverage, Partition};
 use super::state::{PageSnapshot, ProbeResult, ReplicaSnapshot};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
-
-/// Which replicas a probe covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coverage {
-    /// Every replica that may have to lead.
-    Full,
-    /// The leader's only.
-    Leader,
-}
 
 /// A snapshot, and its partition.
 pub(crate) struct Assessment<'a> {

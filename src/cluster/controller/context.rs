@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::partition::{Ask, Partition, WorkKind};
+use super::partition::{AppendLockProbe, Ask, Coverage, Partition, WorkKind};
 use super::state::{Brokers, Change, ChangeKind, Effects, ProbeRequest, Rules};
 use super::work_id::WorkId;
 use crate::store::PartitionMeta;
@@ -46,17 +46,24 @@ impl Context<'_> {
     pub(crate) fn observe(&mut self, p: &mut Partition, ask: Ask) {
         let leader = p.meta.leader;
         let ask = ask.with(p.asked.unwrap_or_default());
-        let job = self.begin(p, WorkKind::Observation { all: ask.all });
+        let job = self.begin(
+            p,
+            WorkKind::Observation {
+                coverage: ask.coverage,
+            },
+        );
         // An unclean election needs a snapshot of its candidates, too.
         let matters = |broker: &BrokerId| {
             *broker != leader && (p.meta.is_in_sync(*broker) || self.rules.unclean)
         };
         let others: Vec<_> = p.in_order().filter(matters).collect();
         let mut brokers = vec![leader];
-        if ask.all {
+        if ask.coverage == Coverage::Full {
             brokers.extend(others);
         }
-        let probe = ask.probe || p.reign.watch.is_some() || !self.brokers.is_alive(leader);
+        let probe = ask.lock == AppendLockProbe::Tried
+            || p.reign.watch.is_some()
+            || !self.brokers.is_alive(leader);
         self.out.observations.push(ProbeRequest {
             job,
             tp: self.topic.clone(),

@@ -18,8 +18,8 @@ use super::metadata_update::{Made, Warrant, change_all, leaders, notify_election
 use super::prober::Prober;
 use super::replica_snapshot::Disks;
 use super::state::{
-    AckedUpTo, BrokerLiveness, Change, ControllerEvent, Effects, Ended, PlannedMove, ProbeRequest,
-    Rules, State,
+    AckedUpTo, BrokerLiveness, Change, ControllerEvent, ControllerState, Effects, Ended,
+    PlannedMove, ProbeRequest, Rules,
 };
 use super::step::step;
 use super::transfers_under_way::{TransferEnds, TransfersUnderWay, panicked};
@@ -77,10 +77,10 @@ impl fmt::Debug for Controller {
 #[derive(Debug)]
 struct Office {
     warrant: Arc<Warrant>,
-    state: State,
+    state: ControllerState,
     disks: Disks,
     prober: Prober,
-    topics: HashMap<TopicName, Topic>,
+    topics: HashMap<TopicName, ControllerTopic>,
     /// When to read all topics and reports, whatever changed: at first, and after a failure.
     unread: Option<Duration>,
     moving: Vec<TransfersUnderWay>,
@@ -90,7 +90,7 @@ struct Office {
 }
 
 #[derive(Debug)]
-struct Topic {
+struct ControllerTopic {
     file: TopicFile,
     acked: AckedUpTo,
 }
@@ -119,7 +119,7 @@ impl Controller {
         self.resign();
         self.office = Some(Office {
             warrant: Arc::new(Warrant::new(epoch, me)),
-            state: State::default(),
+            state: ControllerState::default(),
             disks: Disks::default(),
             prober: Prober::new(&self.store),
             topics: HashMap::new(),
@@ -311,7 +311,8 @@ impl Office {
             lag_max: Duration::from_millis(configs.replica_lag_time_max_ms),
         };
         let acked = AckedUpTo::of(&configs);
-        self.topics.insert(name.clone(), Topic { file, acked });
+        self.topics
+            .insert(name.clone(), ControllerTopic { file, acked });
         self.happen(
             ControllerEvent::Topic(Arc::unwrap_or_clone(meta), rules),
             now,

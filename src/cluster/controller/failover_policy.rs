@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::assessment::{Assessment, Coverage};
+use super::assessment::Assessment;
 use super::causes::{
     broker_dead, directory_unusable, leader_disk_full, lock_kept, move_to, unseal, waits_in_vain,
 };
 use super::context::{Context, MoveReason, finishable, lag_interval, postpone, take_out};
 use super::leader_decision::{LeaderAction, SoundLeader, decide};
-use super::partition::{Ask, LeaderView, Partition, WatchedLock, WorkKind};
+use super::partition::{Ask, Coverage, LeaderView, Partition, WatchedLock, WorkKind};
 use super::state::{ChangeKind, Lock, ProbeResult, ReplicaSnapshot};
 use crate::store::Stillness;
 use crate::timing::{LOCK_STOPPED_AFTER, SEAL_LEFT_AFTER};

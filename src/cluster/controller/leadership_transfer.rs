@@ -256,7 +256,11 @@ impl Under<'_> {
 }
 
 /// A transfer and its index in the list.
-type Listed<'m> = (usize, &'m LeadershipTransfer);
+#[derive(Debug, Clone, Copy)]
+struct IndexedTransfer<'m> {
+    index: usize,
+    transfer: &'m LeadershipTransfer,
+}
 
 /// Transfers leaderships, each on its own, and reports each end as it comes. If a leader's log
 /// needs recovery first, which may take long, a thread of its own recovers it meanwhile.
@@ -268,20 +272,24 @@ pub fn move_leaders(
 ) {
     let mut topics: Vec<(&TopicName, Result<(Arc<TopicMeta>, TopicConfigs)>)> = Vec::new();
     let mut under: Vec<Under<'_>> = Vec::new();
-    let mut slow: Vec<Listed<'_>> = Vec::new();
+    let mut slow: Vec<IndexedTransfer<'_>> = Vec::new();
     for (index, wanted) in moves.iter().enumerate() {
+        let listed = IndexedTransfer {
+            index,
+            transfer: wanted,
+        };
         let name = &wanted.tp.topic;
         if topics.last().is_none_or(|(last, _)| *last != name) {
             topics.push((name, read_topic(store, name)));
         }
         let begun = match topics.last() {
-            Some((_, Ok((meta, configs)))) => begin(store, (index, wanted), meta, configs),
+            Some((_, Ok((meta, configs)))) => begin(store, listed, meta, configs),
             Some((_, Err(e))) => Err(e.copy()),
             None => continue,
         };
         match begun {
             Ok(Some(one)) => under.push(one),
-            Ok(None) => slow.push((index, wanted)),
+            Ok(None) => slow.push(listed),
             Err(e) => witness.ended(index, Err(e)),
         }
     }
@@ -292,13 +300,13 @@ pub fn move_leaders(
     }
     let (notify, begun) = channel();
     let coming = Coming {
-        indices: slow.iter().map(|(index, _)| *index).collect(),
+        indices: slow.iter().map(|one| one.index).collect(),
         begun,
     };
     let prepare = move || {
         for one in slow {
             // The receiver is gone once all have ended.
-            let _ = notify.send((one.0, begin_in_order(store, one, terms)));
+            let _ = notify.send((one.index, begin_in_order(store, one, terms)));
         }
     };
     std::thread::scope(|scope| {
@@ -390,10 +398,14 @@ fn read_topic(store: &StoreDir, name: &TopicName) -> Result<(Arc<TopicMeta>, Top
 /// Begins a transfer; `None` if the leader's log needs recovery.
 fn begin<'m>(
     store: &Arc<StoreDir>,
-    (index, wanted): Listed<'m>,
+    listed: IndexedTransfer<'m>,
     meta: &TopicMeta,
     configs: &TopicConfigs,
 ) -> Result<Option<Under<'m>>> {
+    let IndexedTransfer {
+        index,
+        transfer: wanted,
+    } = listed;
     let partition = usize::try_from(wanted.tp.partition)
         .ok()
         .and_then(|at| meta.partitions.get(at))
@@ -430,10 +442,10 @@ fn begin<'m>(
 /// Recovers the leader's log, before any log is sealed for the transfer, and begins the transfer.
 fn begin_in_order<'m>(
     store: &Arc<StoreDir>,
-    listed: Listed<'m>,
+    listed: IndexedTransfer<'m>,
     terms: Terms<'_>,
 ) -> Result<Under<'m>> {
-    let (_, wanted) = listed;
+    let wanted = listed.transfer;
     if !(terms.goes_on)() {
         return Err(moved_on(wanted));
     }

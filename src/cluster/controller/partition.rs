@@ -78,7 +78,7 @@ pub(crate) struct PartitionWork {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WorkKind {
     /// A probe of all replicas that may have to lead, or of the leader only.
-    Observation { all: bool },
+    Observation { coverage: Coverage },
     /// A leadership transfer to that broker that the leader's state requires.
     Failover(BrokerId),
     /// A leadership transfer that nothing forces.
@@ -116,10 +116,28 @@ pub(crate) const MAY_FOLLOW: [(Stage, &[Stage]); 6] = {
 /// A request for a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Ask {
-    /// Of all replicas that may have to lead, not of the leader only.
-    pub(crate) all: bool,
-    /// With the leader's append lock.
-    pub(crate) probe: bool,
+    pub(crate) coverage: Coverage,
+    pub(crate) lock: AppendLockProbe,
+}
+
+/// Which replicas a probe covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Coverage {
+    /// The leader's only.
+    #[default]
+    Leader,
+    /// Every replica that may have to lead.
+    Full,
+}
+
+/// Whether a probe tries the leader's append lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum AppendLockProbe {
+    /// It leaves the lock alone.
+    #[default]
+    Skipped,
+    /// It tries the lock.
+    Tried,
 }
 
 /// When to act if nothing happens.
@@ -244,8 +262,7 @@ impl Partition {
         self.reign.failover = Failover::default();
         self.rest = Rest::default();
         if self.reign.view == LeaderView::Leaderless {
-            let (all, probe) = (true, true);
-            self.ask(Ask { all, probe });
+            self.ask(Ask::ALL.with(Ask::REPORTED));
         }
     }
 
@@ -256,7 +273,8 @@ impl Partition {
 
     /// Whether a failure report says that the leader is unusable, and no probe followed.
     pub(crate) fn is_reported(&self) -> bool {
-        self.asked.is_some_and(|ask| ask.probe)
+        self.asked
+            .is_some_and(|ask| ask.lock == AppendLockProbe::Tried)
     }
 
     /// Whether a transfer or an election of this controller was to begin that epoch.
@@ -405,23 +423,23 @@ impl Stage {
 
 impl Ask {
     pub(crate) const LEADER: Ask = Ask {
-        all: false,
-        probe: false,
+        coverage: Coverage::Leader,
+        lock: AppendLockProbe::Skipped,
     };
     pub(crate) const ALL: Ask = Ask {
-        all: true,
-        probe: false,
+        coverage: Coverage::Full,
+        lock: AppendLockProbe::Skipped,
     };
     pub(crate) const REPORTED: Ask = Ask {
-        all: false,
-        probe: true,
+        coverage: Coverage::Leader,
+        lock: AppendLockProbe::Tried,
     };
 
     /// Both requests.
     pub(crate) fn with(self, other: Ask) -> Ask {
         Ask {
-            all: self.all || other.all,
-            probe: self.probe || other.probe,
+            coverage: self.coverage.max(other.coverage),
+            lock: self.lock.max(other.lock),
         }
     }
 }

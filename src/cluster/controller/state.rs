@@ -274,7 +274,7 @@ pub enum Forced {
 
 /// All that the controller knows.
 #[derive(Debug, Default)]
-pub struct State {
+pub struct ControllerState {
     pub(crate) brokers: Brokers,
     pub(crate) topics: BTreeMap<TopicName, ControlledTopic>,
     pub(crate) jobs: u64,
@@ -282,7 +282,7 @@ pub struct State {
     pub(crate) balancing: BTreeSet<WorkId>,
 }
 
-impl State {
+impl ControllerState {
     /// When to act if nothing happens.
     pub fn due(&self) -> Option<Duration> {
         let topics = self.topics.values();

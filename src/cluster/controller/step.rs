@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::assessment::Coverage;
 use super::change_events::ChangeEvents;
 use super::context::{Context, MoveReason, finishable, postpone, take_out};
 use super::failover_policy::apply_policy;
 use super::partition::{Ask, LeaderView, Partition, PartitionWork, WorkKind};
 use super::state::{
-    Broker, BrokerLiveness, ChangeKind, ControlledTopic, ControllerEvent, Effects, Ended,
-    ProbeResult, Rules, State,
+    Broker, BrokerLiveness, ChangeKind, ControlledTopic, ControllerEvent, ControllerState, Effects,
+    Ended, ProbeResult, Rules,
 };
 use crate::store::TopicMeta;
 use crate::timing::JOIN_WITHIN;
@@ -21,7 +20,11 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 
 /// Decides.
-pub fn step(mut state: State, event: ControllerEvent, now: Duration) -> (State, Effects) {
+pub fn step(
+    mut state: ControllerState,
+    event: ControllerEvent,
+    now: Duration,
+) -> (ControllerState, Effects) {
     let mut out = Effects::default();
     match event {
         ControllerEvent::Brokers(brokers) => brokers_seen(&mut state, &brokers, now, &mut out),
@@ -117,7 +120,7 @@ fn tick(cx: &mut Context<'_>, p: &mut Partition) {
 }
 
 fn brokers_seen(
-    state: &mut State,
+    state: &mut ControllerState,
     seen: &BTreeMap<BrokerId, BrokerLiveness>,
     now: Duration,
     out: &mut Effects,
@@ -156,7 +159,13 @@ fn brokers_seen(
     });
 }
 
-fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, out: &mut Effects) {
+fn topic_seen(
+    state: &mut ControllerState,
+    meta: TopicMeta,
+    rules: Rules,
+    now: Duration,
+    out: &mut Effects,
+) {
     let name = meta.name.clone();
     let (topic_id, count) = (meta.topic_id, meta.partitions.len());
     let topic = state
@@ -217,21 +226,21 @@ fn topic_seen(state: &mut State, meta: TopicMeta, rules: Rules, now: Duration, o
     });
 }
 
-fn examined(state: &mut State, observed: &[ProbeResult], now: Duration, out: &mut Effects) {
+fn examined(
+    state: &mut ControllerState,
+    observed: &[ProbeResult],
+    now: Duration,
+    out: &mut Effects,
+) {
     let mut freed = false;
     for observed in observed {
         freed |= state.balancing.remove(&observed.job);
         with_partition(state, &observed.tp, now, out, |cx, p| {
             if let Some(work) = p.work_of(observed.job)
-                && let WorkKind::Observation { all } = work.kind
+                && let WorkKind::Observation { coverage } = work.kind
             {
                 // Observations of one leader say nothing of the next.
                 if work.epoch == p.meta.leader_epoch {
-                    let coverage = if all {
-                        Coverage::Full
-                    } else {
-                        Coverage::Leader
-                    };
                     apply_policy(cx, p, observed, coverage);
                 } else {
                     begin_next(cx, p);
@@ -245,7 +254,7 @@ fn examined(state: &mut State, observed: &[ProbeResult], now: Duration, out: &mu
     }
 }
 
-fn all_ended(state: &mut State, ended: &[Ended], now: Duration, out: &mut Effects) {
+fn all_ended(state: &mut ControllerState, ended: &[Ended], now: Duration, out: &mut Effects) {
     let mut freed = false;
     for ended in ended {
         freed |= state.balancing.remove(&ended.job);
@@ -294,7 +303,7 @@ fn after(cx: &mut Context<'_>, p: &mut Partition, work: PartitionWork, done: boo
 }
 
 /// Continues transferring leaderships back that waited for others.
-fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
+fn balance_more(state: &mut ControllerState, now: Duration, out: &mut Effects) {
     each_partition(state, now, out, |cx, p| {
         let waits = p.is_steady() && p.due.again.is_none() && p.due.reason.is_none();
         if waits && cx.may_balance() && matches!(cx.reason(p), Some((MoveReason::Balance, _))) {
@@ -304,13 +313,13 @@ fn balance_more(state: &mut State, now: Duration, out: &mut Effects) {
 }
 
 fn with_partition(
-    state: &mut State,
+    state: &mut ControllerState,
     tp: &TopicPartition,
     now: Duration,
     out: &mut Effects,
     then: impl FnOnce(&mut Context<'_>, &mut Partition),
 ) {
-    let State {
+    let ControllerState {
         brokers,
         topics,
         jobs,
@@ -337,12 +346,12 @@ fn with_partition(
 }
 
 fn each_partition(
-    state: &mut State,
+    state: &mut ControllerState,
     now: Duration,
     out: &mut Effects,
     mut each: impl FnMut(&mut Context<'_>, &mut Partition),
 ) {
-    let State {
+    let ControllerState {
         brokers,
         topics,
         jobs,
@@ -369,7 +378,7 @@ fn each_partition(
 }
 
 fn each_of_topic(
-    state: &mut State,
+    state: &mut ControllerState,
     name: &crate::types::TopicName,
     now: Duration,
     out: &mut Effects,

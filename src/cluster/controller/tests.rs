@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::changes::apply;
 use super::leadership_transfer::LeadershipTransfer;
 use super::state::{
-    BrokerLiveness, Change, ChangeKind, ControllerEvent, Effects, Ended, Forced, LeaderElection,
-    Lock, PageSnapshot, ProbeResult, ReplicaSnapshot, Rules, State,
+    BrokerLiveness, Change, ChangeKind, ControllerEvent, ControllerState, Effects, Ended, Forced,
+    LeaderElection, Lock, PageSnapshot, ProbeResult, ReplicaSnapshot, Rules,
 };
 use super::step::step;
 use super::work_id::WorkId;
@@ -71,7 +71,7 @@ impl Extents for Nobody {
 
 /// One topic, whose probes are answered at once.
 struct Bench {
-    state: State,
+    state: ControllerState,
     now: Duration,
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
     topic: TopicMeta,
@@ -110,7 +110,7 @@ impl Bench {
             partition.partition = at as i32;
         }
         let mut bench = Bench {
-            state: State::default(),
+            state: ControllerState::default(),
             now: Duration::from_secs(1000),
             brokers: (1..=4).map(|b| (b, UP)).collect(),
             topic: TopicMeta {

@@ -41,7 +41,7 @@ pub struct LogManager {
     topics_watch: Option<WatchId>,
     /// When to read topics although none changed: some could not be read.
     unread: Option<Duration>,
-    topics: HashMap<TopicName, Topic>,
+    topics: HashMap<TopicName, ManagedTopic>,
     /// Of all topics, by replica id.
     partitions: HashMap<Uuid, MaintainedPartition>,
     schedule: Schedule<Uuid>,
@@ -53,7 +53,7 @@ pub struct LogManager {
 }
 
 #[derive(Debug)]
-struct Topic {
+struct ManagedTopic {
     file: TopicFile,
     meta: Arc<TopicMeta>,
     /// The replicas that it maintains.
@@ -242,7 +242,7 @@ impl LogManager {
         let followed: Vec<_> = followed.map(|held| (held.tp, held.uuid)).collect();
         self.followed.extend(followed);
         self.changed.entry(name.clone()).or_default().add(changed);
-        let topic = Topic {
+        let topic = ManagedTopic {
             file,
             meta,
             replicas,

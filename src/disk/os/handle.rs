@@ -45,7 +45,7 @@ pub(super) struct Kept {
     name: String,
     flags: OFlags,
     closing: Closing,
-    state: Mutex<State>,
+    state: Mutex<HandleState>,
     /// Used since the cache last checked.
     used: AtomicBool,
     /// Locks that need it open: its own, and those of files in it.
@@ -53,7 +53,7 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug)]
-enum State {
+enum HandleState {
     Open(Arc<File>),
     Closed(Identity),
 }
@@ -86,7 +86,7 @@ impl Handle {
             name: name.to_owned(),
             flags: flags.difference(OFlags::CREATE.union(OFlags::EXCL)),
             closing,
-            state: Mutex::new(State::Open(Arc::new(fd.into()))),
+            state: Mutex::new(HandleState::Open(Arc::new(fd.into()))),
             used: AtomicBool::new(true),
             pins: AtomicUsize::new(0),
         });
@@ -108,8 +108,8 @@ impl Handle {
             return None;
         };
         match &*kept.state() {
-            State::Open(_) => None,
-            State::Closed(identity) => Some(*identity),
+            HandleState::Open(_) => None,
+            HandleState::Closed(identity) => Some(*identity),
         }
     }
 
@@ -130,7 +130,7 @@ impl Handle {
 }
 
 impl Kept {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HandleState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -140,8 +140,8 @@ impl Kept {
         }
         let mut state = self.state();
         let identity = match &*state {
-            State::Open(file) => return Ok(Arc::clone(file)),
-            State::Closed(identity) => *identity,
+            HandleState::Open(file) => return Ok(Arc::clone(file)),
+            HandleState::Closed(identity) => *identity,
         };
         make_room();
         let parent = self.parent.get()?;
@@ -158,7 +158,7 @@ impl Kept {
         if found != identity || found.born.is_none() {
             return Err(Errno::STALE.into());
         }
-        *state = State::Open(Arc::clone(&file));
+        *state = HandleState::Open(Arc::clone(&file));
         drop(state);
         CACHE.enter(self);
         Ok(file)
@@ -171,7 +171,7 @@ impl Kept {
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return Closed::Later,
         };
-        let State::Open(file) = &*state else {
+        let HandleState::Open(file) = &*state else {
             return Closed::Never;
         };
         let busy = Arc::strong_count(file) > 1 || self.pins.load(Ordering::Relaxed) > 0;
@@ -181,7 +181,7 @@ impl Kept {
         match identity_of(file) {
             Ok(Identity { born: None, .. }) if self.closing == Closing::ToReopen => Closed::Never,
             Ok(identity) => {
-                *state = State::Closed(identity);
+                *state = HandleState::Closed(identity);
                 CACHE.open.fetch_sub(1, Ordering::Relaxed);
                 Closed::Now
             }
@@ -204,7 +204,7 @@ enum Closed {
 impl Drop for Kept {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if matches!(state, State::Open(_)) {
+        if matches!(state, HandleState::Open(_)) {
             CACHE.open.fetch_sub(1, Ordering::Relaxed);
         }
         for _ in 0..*self.pins.get_mut() {

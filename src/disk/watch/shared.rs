@@ -17,10 +17,10 @@ use crate::disk::{Dir, Disk, Wake, WatchId, Watcher};
 
 /// A shared watcher. Each user has a part of it ([`SharedWatcher::part`]).
 #[derive(Debug, Clone, Default)]
-pub struct SharedWatcher(Arc<Mutex<State>>);
+pub struct SharedWatcher(Arc<Mutex<WatchState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct WatchState {
     /// Present as long as there are parts.
     kernel: Option<Kernel>,
     parts: HashMap<u64, Part>,
@@ -46,7 +46,7 @@ struct Part {
 }
 
 impl SharedWatcher {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, WatchState> {
         // A panic elsewhere leaves a list of hints, at worst too many.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,7 +73,7 @@ impl SharedWatcher {
     }
 }
 
-impl State {
+impl WatchState {
     /// Takes the events for a part.
     fn take(&mut self, id: u64) -> Option<Wake> {
         let part = self.parts.get_mut(&id)?;

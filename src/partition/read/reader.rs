@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::cursor::Cursor;
+use super::log_edges::LogEdges;
 use super::scan;
 use super::settling::wait_until_settled;
 use crate::disk::{Open, join};
@@ -20,15 +21,6 @@ use crate::partition::replica::{Replica, offline_error};
 use crate::partition::state_page::{Intent, Offline, Role, StatePage};
 use crate::store::{StoreDir, TopicHandle};
 use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
-
-/// The offsets between which a log can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LogEdges {
-    /// Its first offset.
-    pub log_start: Offset,
-    /// The offset after the last readable one.
-    pub high_watermark: Offset,
-}
 
 /// Reads one partition.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub struct Heartbeat(Arc<HeartbeatState>);
 
 #[derive(Debug)]
 struct HeartbeatState {
-    state: Mutex<State>,
+    state: Mutex<CounterState>,
     ended: Condvar,
     /// Whether the lock was held at an earlier poll.
     seen: AtomicBool,
@@ -45,7 +45,7 @@ struct HeartbeatState {
 }
 
 #[derive(Debug)]
-struct State {
+struct CounterState {
     file: Arc<dyn File>,
     at: u64,
     /// Unknown before the first heartbeat, if it was not given.
@@ -84,7 +84,7 @@ impl Heartbeat {
     }
 
     fn begin(file: Arc<dyn File>, at: u64, counter: Option<u64>) -> Self {
-        let state = Mutex::new(State {
+        let state = Mutex::new(CounterState {
             file,
             at,
             counter,
@@ -147,7 +147,7 @@ impl Drop for Heartbeat {
     }
 }
 
-impl State {
+impl CounterState {
     fn heartbeat(&mut self) {
         if self.held && !self.stopped {
             // The holder gets the same error at its next step.

@@ -14,13 +14,13 @@ use std::time::Duration;
 pub const TIMEOUT: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
-struct State {
+struct GuardState {
     inside: usize,
     waiting: usize,
     running: bool,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
+static STATE: Mutex<GuardState> = Mutex::new(GuardState {
     inside: 0,
     waiting: 0,
     running: false,
@@ -95,7 +95,7 @@ impl Drop for SuspendGuard {
     }
 }
 
-fn lock() -> MutexGuard<'static, State> {
+fn lock() -> MutexGuard<'static, GuardState> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

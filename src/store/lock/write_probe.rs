@@ -19,13 +19,13 @@ use crate::timing::{WRITE_PROBE_INTERVAL, WRITE_PROBE_WITHIN};
 /// A watcher's own writes to one file system.
 #[derive(Debug, Default)]
 pub struct WriteProbe {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ProbeState>>,
     missed: u64,
     slow: bool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ProbeState {
     /// When the write in progress began.
     begun: Option<Duration>,
     /// When the last one ended.
@@ -101,7 +101,7 @@ impl WriteProbe {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<ProbeState>) -> MutexGuard<'_, ProbeState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -29,8 +29,12 @@ fn offered(shell: &Shell, line: &str) -> (String, Vec<String>) {
 }
 
 fn check(shell: &Shell, line: &str, kind: &str, wanted: &[&str]) {
-    let (told, offers) = offered(shell, line);
-    assert_eq!((told.as_str(), offers), (kind, strings(wanted)), "{line}");
+    let (reported, offers) = offered(shell, line);
+    assert_eq!(
+        (reported.as_str(), offers),
+        (kind, strings(wanted)),
+        "{line}"
+    );
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
@@ -289,7 +293,7 @@ fn a_name_is_no_code() {
 }
 
 #[test]
-fn a_look_is_quick_and_leaves_nothing() {
+fn a_completion_is_quick_and_leaves_nothing() {
     let shell = populated();
     let topics = shell.store().join("topics");
     let one = topics.join("orders.json");

@@ -10,13 +10,13 @@ use super::{each_command, list, texts};
 use crate::cli::{Done, Shell, run};
 
 /// A command, as `--help-json` tells of it.
-struct Told<'a> {
+struct Described<'a> {
     tool: &'a str,
     path: &'a [&'a str],
     value: &'a Value,
 }
 
-impl Told<'_> {
+impl Described<'_> {
     /// Those that do not end a run by themselves.
     fn ids(&self) -> Vec<&str> {
         let all = list(self.value, "arguments").iter();
@@ -31,7 +31,8 @@ impl Told<'_> {
 
     fn argument(&self, id: &str) -> &Value {
         let mut all = list(self.value, "arguments").iter();
-        all.find(|argument| argument["id"] == id).expect("told of")
+        all.find(|argument| argument["id"] == id)
+            .expect("described")
     }
 
     fn conflict(&self, a: &str, b: &str) -> bool {
@@ -154,7 +155,7 @@ impl Told<'_> {
         .to_owned()
     }
 
-    /// Whether a line is refused before any store is looked at, and what is said.
+    /// Whether a line is refused before any store is examined, and what is said.
     fn refused(&self, shell: &Shell, line: &[String]) -> (bool, String) {
         let done = self.run(shell, "/dev/null/none", line, b"");
         // A check has statuses of its own.
@@ -178,63 +179,63 @@ fn is_topic(value_name: &str) -> bool {
 }
 
 /// Calls `f` with each command of a tool that does something.
-fn each(tool: &str, mut f: impl FnMut(&Shell, &Told)) {
+fn each(tool: &str, mut f: impl FnMut(&Shell, &Described)) {
     let shell = Shell::new();
     let mut seen = 0;
     each_command(&shell, |of, path, value| {
         if of == tool && list(value, "subcommands").is_empty() {
-            let told = Told { tool, path, value };
-            f(&shell, &told);
+            let reported = Described { tool, path, value };
+            f(&shell, &reported);
             seen += 1;
         }
     });
     assert!(seen > 0, "{tool}");
 }
 
-/// Each pair that is refused is told of, and each that is told of is refused; so is an argument without
+/// Each pair that is refused is described as a conflict, and each such pair is refused; so is an argument without
 /// what it needs.
 fn check_needs_and_conflicts(tool: &str) {
     let mut conflicts = 0;
-    each(tool, |shell, told| {
+    each(tool, |shell, reported| {
         let place = |line: &[String]| format!("{tool} {}", line.join(" "));
-        for id in told.ids() {
-            let line = told.line(&told.whole(&[id], &[]), &[]);
-            let (refused, said) = told.refused(shell, &line);
+        for id in reported.ids() {
+            let line = reported.line(&reported.whole(&[id], &[]), &[]);
+            let (refused, said) = reported.refused(shell, &line);
             assert!(!refused, "{}: {said}", place(&line));
-            let argument = told.argument(id);
+            let argument = reported.argument(id);
             let choice = texts(argument, "requires_one_of");
             let needed = texts(argument, "requires").into_iter().map(|one| vec![one]);
             for without in needed.chain((!choice.is_empty()).then_some(choice)) {
-                let mut ids = told.whole(&[id], &without);
+                let mut ids = reported.whole(&[id], &without);
                 // What needs it in turn is no more there than it.
                 ids.retain(|one| {
-                    one == id || told.argument(one)["required"] == true || {
-                        let needs = texts(told.argument(one), "requires");
+                    one == id || reported.argument(one)["required"] == true || {
+                        let needs = texts(reported.argument(one), "requires");
                         !needs.iter().any(|need| without.contains(need))
                     }
                 });
-                let line = told.line(&ids, &[]);
-                let (refused, _) = told.refused(shell, &line);
+                let line = reported.line(&ids, &[]);
+                let (refused, _) = reported.refused(shell, &line);
                 assert!(refused, "{}: needs {without:?}", place(&line));
             }
         }
-        let ids = told.ids();
+        let ids = reported.ids();
         for (at, a) in ids.iter().enumerate() {
             for b in &ids[at + 1..] {
-                let is_told = told.conflict(a, b);
+                let is_reported = reported.conflict(a, b);
                 assert_eq!(
-                    is_told,
-                    told.conflict(b, a),
+                    is_reported,
+                    reported.conflict(b, a),
                     "{tool} {:?} {a} {b}",
-                    told.path
+                    reported.path
                 );
                 // There is one config of groups: it is either set or taken back.
                 let of_value = tool == "mq-groups" && (*a, *b) == ("configs", "unset");
-                let line = told.line(&told.whole(&[a, b], &[]), &[]);
-                let (refused, said) = told.refused(shell, &line);
+                let line = reported.line(&reported.whole(&[a, b], &[]), &[]);
+                let (refused, said) = reported.refused(shell, &line);
                 let place = format!("{}: {a} and {b}: {said}", place(&line));
-                assert_eq!(refused, is_told || of_value, "{place}");
-                conflicts += usize::from(is_told);
+                assert_eq!(refused, is_reported || of_value, "{place}");
+                conflicts += usize::from(is_reported);
             }
         }
     });
@@ -242,27 +243,27 @@ fn check_needs_and_conflicts(tool: &str) {
 }
 
 #[test]
-fn produce_needs_and_refuses_what_is_told() {
+fn produce_needs_and_refuses_what_help_says() {
     check_needs_and_conflicts("mq-produce");
 }
 
 #[test]
-fn consume_needs_and_refuses_what_is_told() {
+fn consume_needs_and_refuses_what_help_says() {
     check_needs_and_conflicts("mq-consume");
 }
 
 #[test]
-fn topics_needs_and_refuses_what_is_told() {
+fn topics_needs_and_refuses_what_help_says() {
     check_needs_and_conflicts("mq-topics");
 }
 
 #[test]
-fn groups_needs_and_refuses_what_is_told() {
+fn groups_needs_and_refuses_what_help_says() {
     check_needs_and_conflicts("mq-groups");
 }
 
 #[test]
-fn broker_needs_and_refuses_what_is_told() {
+fn broker_needs_and_refuses_what_help_says() {
     check_needs_and_conflicts("mq-broker");
 }
 
@@ -279,17 +280,17 @@ fn furnished() -> Shell {
 }
 
 /// All that a run does to a copy of the store: how it ends, and the records that are there then.
-fn effect(told: &Told, shell: &Shell, line: &[String]) -> (i32, String, String, String) {
+fn effect(reported: &Described, shell: &Shell, line: &[String]) -> (i32, String, String, String) {
     let copy = shell.dir().join("copy");
     let _ = Command::new("rm").arg("-rf").arg(&copy).status();
     let mut cp = Command::new("cp");
     let copied = cp.arg("-a").arg(shell.store()).arg(&copy).status();
     assert!(copied.expect("cp").success());
     let copy = copy.to_str().expect("text");
-    let done = told.run(shell, copy, line, b"c=3\n\nd\n");
-    let mut look = shell.command("mq-consume", &["-e", "-f", "%t %p %o %k %v\\n", "*"]);
-    look.env("MQ_STORE", copy);
-    let there = run(look, b"").text();
+    let done = reported.run(shell, copy, line, b"c=3\n\nd\n");
+    let mut consume = shell.command("mq-consume", &["-e", "-f", "%t %p %o %k %v\\n", "*"]);
+    consume.env("MQ_STORE", copy);
+    let there = run(consume, b"").text();
     (done.status, done.text(), done.err, there)
 }
 
@@ -298,33 +299,33 @@ fn a_default_that_is_given_changes_nothing() {
     let store = furnished();
     let mut given = Vec::new();
     for tool in super::TOOLS {
-        each(tool, |shell, told| {
-            for id in told.ids() {
-                let Some(default) = told.argument(id)["default"].as_str() else {
+        each(tool, |shell, reported| {
+            for id in reported.ids() {
+                let Some(default) = reported.argument(id)["default"].as_str() else {
                     continue;
                 };
                 let mut wanted = vec![id];
                 if tool == "mq-consume" {
                     wanted.push("end");
                 }
-                let with = told.whole(&wanted, &[]);
+                let with = reported.whole(&wanted, &[]);
                 let mut without = with.clone();
                 without.remove(id);
-                let line = told.line(&with, &[(id, default)]);
-                let (refused, said) = told.refused(shell, &line);
+                let line = reported.line(&with, &[(id, default)]);
+                let (refused, said) = reported.refused(shell, &line);
                 assert!(!refused, "{tool} {line:?}: {said}");
                 given.push(format!(
                     "{} {id} {default}",
-                    [&[tool], told.path].concat().join(" ")
+                    [&[tool], reported.path].concat().join(" ")
                 ));
                 // These end by a signal.
-                if [&["start"][..], &["watch"]].contains(&told.path) {
+                if [&["start"][..], &["watch"]].contains(&reported.path) {
                     continue;
                 }
-                let absent = told.line(&without, &[]);
+                let absent = reported.line(&without, &[]);
                 let both = || {
-                    let absent = effect(told, &store, &absent);
-                    let mut given = effect(told, &store, &line);
+                    let absent = effect(reported, &store, &absent);
+                    let mut given = effect(reported, &store, &line);
                     // A change prints what it did where a format was asked for.
                     if id == "format" && absent.1.is_empty() {
                         given.1.clear();
@@ -332,8 +333,8 @@ fn a_default_that_is_given_changes_nothing() {
                     (given, absent)
                 };
                 // An age in seconds may grow between the two.
-                let mut looks = (0..3).map(|_| both());
-                let same = looks.find(|(given, absent)| given == absent);
+                let mut runs = (0..3).map(|_| both());
+                let same = runs.find(|(given, absent)| given == absent);
                 let (given, absent) = same.unwrap_or_else(both);
                 assert_eq!(given, absent, "{tool} {line:?}");
             }

@@ -1,4 +1,4 @@
-//! `--help-json`: the same as `--help`, whole, and with the fields that programs were told of.
+//! `--help-json`: the same as `--help`, whole, and with the fields that programs rely on.
 //! `MQ_BLESS=1` rewrites tests/snapshots/help_json.
 
 mod given;
@@ -100,18 +100,18 @@ fn every_option_and_command_of_every_help_is_in_it() {
             places.iter().copied().eq(1..=places.len() as u64),
             "{tool} {path:?}: {places:?}"
         );
-        let told = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
-        let told = told.split("\n\n").next().unwrap_or_default();
-        let told = told
+        let reported = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        let reported = reported.split("\n\n").next().unwrap_or_default();
+        let reported = reported
             .lines()
             .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-        let told: BTreeSet<_> = told
+        let reported: BTreeSet<_> = reported
             .filter_map(|line| line.split_whitespace().next())
             .filter(|name| *name != "help")
             .collect();
         let subs = list(value, "subcommands").iter();
         let subs: BTreeSet<_> = subs.filter_map(|sub| sub["name"].as_str()).collect();
-        assert_eq!(told, subs, "{tool} {path:?}");
+        assert_eq!(reported, subs, "{tool} {path:?}");
         let command = [&[tool], path].concat().join(" ");
         assert_eq!(value["command"], command.as_str());
         assert!(!list(value, "examples").is_empty(), "{command}");
@@ -135,7 +135,7 @@ fn behind_a_command_it_is_of_that_alone() {
 }
 
 #[test]
-fn no_store_is_looked_for_and_nothing_is_made() {
+fn no_store_is_searched_for_and_nothing_is_made() {
     let shell = Shell::new();
     for tool in TOOLS {
         let mut command = shell.command(tool, &["--store", "/dev/null/x", "--help-json"]);
@@ -159,7 +159,7 @@ fn no_store_is_looked_for_and_nothing_is_made() {
 }
 
 #[test]
-fn what_an_argument_takes_is_told() {
+fn what_an_argument_takes_is_in_help() {
     let shell = Shell::new();
     let of = |tool: &str, path: &[&str], id: &str| {
         let value = json(&shell, tool, path);
@@ -232,8 +232,8 @@ fn what_an_argument_takes_is_told() {
         let values = list(&argument, "possible_values").iter();
         let values: Vec<_> = values.filter_map(|v| v["value"].as_str()).collect();
         assert_eq!(values.join(" "), wanted, "{tool} {id}");
-        // Each is taken, and another one is told all of them.
-        let told = wanted.replace(' ', ", ");
+        // Each is taken, and the error for another one names all of them.
+        let reported = wanted.replace(' ', ", ");
         let option = argument["long"].as_str().expect("an option");
         let run = |value: &str| {
             let mut words = path.to_vec();
@@ -254,8 +254,8 @@ fn what_an_argument_takes_is_told() {
         }
         let done = run("other");
         assert_eq!(done.status, 2, "{tool} {option}");
-        let told = format!("[possible values: {told}]");
-        assert!(done.err.contains(&told), "{}", done.err);
+        let reported = format!("[possible values: {reported}]");
+        assert!(done.err.contains(&reported), "{}", done.err);
     }
     assert_eq!(
         of("mq-topics", &["list"], "header")["possible_values"],
@@ -286,15 +286,15 @@ fn help_about_a_command_is_that_commands() {
         // A topic may have that name.
         (&["describe", "help"], &["describe"]),
     ] {
-        let told = json(&shell, "mq-topics", words);
-        assert_eq!(told, json(&shell, "mq-topics", same), "{words:?}");
+        let reported = json(&shell, "mq-topics", words);
+        assert_eq!(reported, json(&shell, "mq-topics", same), "{words:?}");
     }
     let done = shell.run("mq-topics", &["help", "nope", "--help-json"], b"");
     assert_eq!((done.status, done.out.len()), (2, 0), "{}", done.err);
 }
 
 #[test]
-fn what_an_argument_needs_is_told() {
+fn what_an_argument_needs_is_in_help() {
     let shell = Shell::new();
     let of = |tool: &str, path: &[&str], id: &str, field: &str| {
         let value = json(&shell, tool, path);

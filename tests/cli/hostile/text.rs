@@ -50,8 +50,11 @@ fn a_terminal_gets_no_controls_and_a_pipe_gets_all() {
     let raw = on_terminal("mq-consume", "-e --raw t");
     assert!(raw.contains("\u{1b}[2J"), "{raw:?}");
     Tally::case();
-    let told = on_terminal("mq-consume", "-e \"$(printf 'x\\033[2Jx')\"");
-    assert!(told.contains("mq-consume") && !controls(&told), "{told:?}");
+    let reported = on_terminal("mq-consume", "-e \"$(printf 'x\\033[2Jx')\"");
+    assert!(
+        reported.contains("mq-consume") && !controls(&reported),
+        "{reported:?}"
+    );
 }
 
 #[test]
@@ -131,8 +134,8 @@ fn json_of_the_wrong_form_names_its_line() {
         .collect();
     let done = shell.run("mq-produce", &["-J", "--on-error", "skip", "t"], &input);
     assert_eq!(done.status, 1, "{}", done.err);
-    let told = format!("{} records were skipped", bad.len());
-    assert!(done.err.contains(&told), "{}", done.err);
+    let reported = format!("{} records were skipped", bad.len());
+    assert!(done.err.contains(&reported), "{}", done.err);
     assert_eq!(count(), before + bad.len());
     Tally::case();
     let done = shell.run(

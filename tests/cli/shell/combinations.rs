@@ -1,6 +1,6 @@
 //! Options that say nothing together are refused; the others are honoured.
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::tally::Tally;
 
 #[test]
@@ -86,9 +86,9 @@ fn members_are_described_as_objects_too() {
     within["group"] = "g".into();
     assert_eq!(&within, one);
     member.signal(rustix::process::Signal::TERM);
-    member.end_within(PATIENCE);
+    member.end_within(TIMEOUT);
     shell.ok("mq-consume", &["-g", "h", "-e", "t"], b"");
-    // What has none is told of, and printed as nothing.
+    // What has none is named, and printed as nothing.
     for (args, note) in [
         (
             &["describe", "h", "--members", "--format", "json"][..],
@@ -100,7 +100,7 @@ fn members_are_described_as_objects_too() {
     ] {
         let done = shell.run("mq-groups", args, b"");
         assert_eq!((done.status, done.text().as_str()), (0, ""), "{args:?}");
-        let told = done.err.strip_prefix("mq-groups: ").unwrap_or_default();
-        assert_eq!(told.trim_end(), note, "{args:?}: {}", done.err);
+        let reported = done.err.strip_prefix("mq-groups: ").unwrap_or_default();
+        assert_eq!(reported.trim_end(), note, "{args:?}: {}", done.err);
     }
 }

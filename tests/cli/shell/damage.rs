@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::cli::Shell;
 use crate::tally::Tally;
 
-/// One damaged topic file is told of by whoever looks at all topics, and harms no other topic.
+/// One damaged topic file is reported by every command that reads all topics, and harms no other topic.
 #[test]
 fn a_bad_topic_file_harms_no_other_topic() {
     let _tally = Tally::start();
@@ -91,7 +91,7 @@ fn describe(shell: &Shell) -> (Value, String) {
 
 /// A repair to which somebody said yes beforehand tells in one line what it did.
 #[test]
-fn a_repair_is_told_once() {
+fn a_repair_is_reported_once() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"a\n");

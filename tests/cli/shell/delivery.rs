@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Done, PATIENCE, Shell, run};
+use crate::cli::{Done, Shell, TIMEOUT, run};
 use crate::tally::Tally;
 
 /// mq-produce under strace, and how often it synced; `None` without strace.
@@ -111,7 +111,7 @@ fn linger_gathers_and_holds_nothing_beyond_its_time() {
         }
         // The input is idle and open: all three come all the same.
         assert!(
-            tool.out.until(PATIENCE, |out| out == b"a\nb\nc\n"),
+            tool.out.until(TIMEOUT, |out| out == b"a\nb\nc\n"),
             "{linger}"
         );
         let took = begun.elapsed();
@@ -149,7 +149,7 @@ fn a_link_leads_to_the_store_for_every_tool() {
         &shell,
         r"mkdir real && ln -s real link && export MQ_STORE=$PWD/link || exit 1
 seq 3 | mq-produce -q t && mq-consume -q -e -g g t && mq-topics verify --format tsv | cut -f 3
-mq-broker start --id 1 > ready 2> told & for i in $(seq 200); do grep -q ready: ready && break; sleep 0.05; done
+mq-broker start --id 1 > ready 2> reported & for i in $(seq 200); do grep -q ready: ready && break; sleep 0.05; done
 mq-groups describe g --format tsv | cut -f 4; mq-broker status --format tsv | cut -f 1,2
 mq-broker stop 2> /dev/null; wait; ls real | grep store.json",
     );

@@ -210,7 +210,7 @@ fn a_failed_run_leaves_no_empty_topic() {
         assert_eq!(done.status, 1, "{args:?}: {}", done.err);
         assert_eq!(topics(&shell), "", "{args:?}: {}", done.err);
     }
-    // What is too large for a new topic can be told how to fit.
+    // The error for a value too large for a new topic says how to fit it.
     Tally::case();
     let done = shell.run("mq-produce", &["t"], large.as_bytes());
     assert!(
@@ -303,7 +303,7 @@ fn only_what_the_run_created_gets_partitions_and_only_for_what_is_stored() {
     Tally::case();
     let mut run = shell.start("mq-produce", &[&restore[..], &["-o", "%p\\n"]].concat());
     run.feed(format!("{}\n", json!({"topic": "ex", "partition": 2, "value": "x"})).as_bytes());
-    assert!(run.out.until(crate::cli::PATIENCE, |out| out == b"2\n"));
+    assert!(run.out.until(crate::cli::TIMEOUT, |out| out == b"2\n"));
     shell.topics(&["delete", "ex", "--yes"]);
     shell.topics(&["create", "ex"]);
     run.feed(format!("{}\n", json!({"topic": "ex", "partition": 4, "value": "x"})).as_bytes());

@@ -9,7 +9,7 @@ use crate::cli::Shell;
 use crate::tally::Tally;
 
 #[test]
-fn whoever_syncs_a_groups_offsets_is_shown() {
+fn the_process_that_syncs_a_groups_offsets_is_shown() {
     let _tally = Tally::start();
     Tally::case();
     let shell = Shell::new();

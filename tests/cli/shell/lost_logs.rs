@@ -1,10 +1,10 @@
-//! A broker's directory of logs that is gone: what can be done is told, by every tool.
+//! A broker's directory of logs that is gone: what can be done is reported, by every tool.
 
 use crate::cli::Shell;
 use crate::tally::Tally;
 
 #[test]
-fn logs_that_are_gone_are_told_as_a_missing_replica() {
+fn logs_that_are_gone_are_reported_as_a_missing_replica() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"a\n");

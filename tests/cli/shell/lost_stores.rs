@@ -4,19 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::tally::Tally;
 
 /// Deletes a store in use: its users may still create a file in a directory that is being removed.
 fn delete(store: &Path) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while let Err(e) = fs::remove_dir_all(store) {
         assert!(Instant::now() < until, "{e}");
     }
 }
 
 #[test]
-fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
+fn a_store_that_is_moved_away_or_deleted_ends_its_followers() {
     let _tally = Tally::start();
     for args in [
         &["t"][..],
@@ -28,7 +28,7 @@ fn a_store_that_is_moved_away_or_deleted_ends_who_follows_it() {
             let shell = Shell::new();
             shell.produce(&["t"], b"a\n");
             let mut reader = shell.start("mq-consume", args);
-            assert!(reader.out.until(PATIENCE, |out| out.starts_with(b"a")));
+            assert!(reader.out.until(TIMEOUT, |out| out.starts_with(b"a")));
             match how {
                 "deleted" => delete(shell.store()),
                 _ => fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),

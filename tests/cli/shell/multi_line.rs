@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::tally::Tally;
 
 const LOG: &[u8] = b"2026-01-01 up\n2026-01-02 ERROR\n  at a\n\n  at b\n2026-01-03 down\n";
@@ -92,7 +92,7 @@ fn an_idle_input_or_a_signal_ends_a_record() {
         tool.feed(b"E2\n at");
         let begun = Instant::now();
         assert!(
-            tool.out.until(PATIENCE, |out| out == b"E1\n at|E2|"),
+            tool.out.until(TIMEOUT, |out| out == b"E1\n at|E2|"),
             "{linger:?}"
         );
         let took = begun.elapsed();
@@ -102,7 +102,7 @@ fn an_idle_input_or_a_signal_ends_a_record() {
         tool.feed(b" b\nE3\n");
         assert!(
             tool.out
-                .until(PATIENCE, |out| out == b"E1\n at|E2| at b|E3|")
+                .until(TIMEOUT, |out| out == b"E1\n at|E2| at b|E3|")
         );
         tool.feed(b" at\n at");
         tool.close_stdin();

@@ -1,4 +1,4 @@
-//! What a reader is told that waits, or that has nothing to read.
+//! What is reported to a reader that waits, or that has nothing to read.
 
 use crate::cli::Shell;
 use crate::tally::Tally;
@@ -101,7 +101,7 @@ fn a_missing_topic_can_be_waited_for() {
 }
 
 #[test]
-fn a_deleted_topic_is_told_with_a_cure() {
+fn a_deleted_topic_is_reported_with_a_cure() {
     let _tally = Tally::start();
     Tally::case();
     let shell = Shell::new();

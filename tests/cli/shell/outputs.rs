@@ -38,7 +38,7 @@ fn filled() -> Shell {
 }
 
 #[test]
-fn a_full_output_is_told() {
+fn a_full_output_is_reported() {
     let _tally = Tally::start();
     let shell = filled();
     for line in [
@@ -184,11 +184,11 @@ fn an_echo_that_nobody_reads_ends() {
 
 /// Production goes on without its echo, and says so once.
 #[test]
-fn an_echo_whose_reader_went_is_told_once() {
+fn an_echo_whose_reader_went_is_reported_once() {
     let _tally = Tally::start();
     let shell = Shell::new();
     let said = "the reader of standard output is gone";
-    for (line, told) in [
+    for (line, reported) in [
         ("seq 500000 | mq-produce -T t | head -1", 1),
         ("seq 500000 | mq-produce -o '%o\\n' t | head -1", 1),
         ("seq 500000 | mq-produce -q -T t | head -1", 0),
@@ -196,7 +196,12 @@ fn an_echo_whose_reader_went_is_told_once() {
     ] {
         Tally::case();
         let done = bash(&shell, line);
-        assert_eq!(done.err.matches(said).count(), told, "{line}: {}", done.err);
+        assert_eq!(
+            done.err.matches(said).count(),
+            reported,
+            "{line}: {}",
+            done.err
+        );
     }
     let ends = shell.consume_text(&["-e", "-o", "-1", "-f", "%o\\n", "t"]);
     assert_eq!(ends, "1999999\n", "all is stored");
@@ -215,8 +220,8 @@ fn only_what_somebody_took_is_committed() {
         Tally::case();
         let done = bash(&shell, line);
         assert_eq!(done.status, status, "{line}: {}", done.err);
-        let told = done.err.contains("standard output is closed");
-        assert_eq!(told, status == 1, "{line}: {}", done.err);
+        let reported = done.err.contains("standard output is closed");
+        assert_eq!(reported, status == 1, "{line}: {}", done.err);
         let seen = bash(&shell, "mq-groups describe h --format tsv | cut -f 6");
         let seen = seen.text();
         assert_eq!(seen.trim().is_empty(), lag == "-", "{line}: {seen}");
@@ -327,7 +332,7 @@ fn a_signal_that_was_not_ignored_waits_for_no_reader() {
                 break;
             }
             assert!(
-                started.elapsed() < crate::cli::PATIENCE,
+                started.elapsed() < crate::cli::TIMEOUT,
                 "it waits for its reader"
             );
             std::thread::sleep(Duration::from_millis(10));

@@ -142,7 +142,7 @@ fn mistakes_are_met_with_what_to_do() {
 /// Options of later versions get no tip that means something else, and refused text is quoted as
 /// it was given.
 #[test]
-fn what_is_refused_is_told_plainly() {
+fn what_is_refused_is_said_plainly() {
     let _tally = Tally::start();
     let shell = Shell::new();
     for (tool, args, said, unsaid) in [

@@ -91,7 +91,7 @@ fn a_topic_is_named_by_name_partition_or_glob_wherever_one_is() {
 }
 
 #[test]
-fn a_name_or_a_glob_that_means_nothing_is_told_and_a_change_does_nothing_then() {
+fn a_name_or_a_glob_that_means_nothing_is_reported_and_a_change_does_nothing_then() {
     let _tally = Tally::start();
     let shell = three_topics();
     for (line, status, said, out) in [
@@ -271,7 +271,7 @@ fn readers_and_producers_take_partitions_too() {
         let printed: Vec<_> = done.text().lines().map(str::to_owned).collect();
         assert_eq!(printed.join(" "), wanted, "{line}");
     }
-    for (line, status, told) in [
+    for (line, status, reported) in [
         ("mq-consume -e orders:3", 1, "has no partition 3"),
         ("mq-consume -e 'app*:7'", 1, "has no partition 7"),
         ("mq-consume -e -p 0 orders:1", 2, "both name partitions"),
@@ -295,7 +295,7 @@ fn readers_and_producers_take_partitions_too() {
         Tally::case();
         let done = bash(&shell, line);
         assert_eq!(done.status, status, "{line}: {}", done.err);
-        assert!(done.err.contains(told), "{line}: {}", done.err);
+        assert!(done.err.contains(reported), "{line}: {}", done.err);
     }
 }
 
@@ -303,7 +303,7 @@ fn readers_and_producers_take_partitions_too() {
 fn a_name_that_no_topic_has_is_an_error_and_a_glob_is_a_note() {
     let _tally = Tally::start();
     let shell = three_topics();
-    for (line, status, printed, told) in [
+    for (line, status, printed, reported) in [
         (
             "mq-topics list nope orders --format tsv | cut -f 1",
             1,
@@ -333,6 +333,6 @@ fn a_name_that_no_topic_has_is_an_error_and_a_glob_is_a_note() {
         let done = bash(&shell, &format!("set -o pipefail; {line}"));
         assert_eq!(done.status, status, "{line}: {}", done.err);
         assert_eq!(done.text().trim_end(), printed, "{line}");
-        assert!(done.err.contains(told), "{line}: {}", done.err);
+        assert!(done.err.contains(reported), "{line}: {}", done.err);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 use crate::tally::Tally;
 
 /// A line of a shell on a terminal of that many columns; `None` without `script(1)`.
@@ -71,12 +71,12 @@ fn a_question_is_answered_or_nothing_is_done() {
         };
         tool.says(question);
         tool.feed(typed.as_bytes());
-        let done = tool.end_within(PATIENCE);
+        let done = tool.end_within(TIMEOUT);
         assert_eq!(done.status, status, "{typed:?}: {}", done.text());
         let answered = done.text().replace('\r', "");
         if is_there {
-            let told = "\nmq-topics: not confirmed: nothing was changed\n";
-            assert!(answered.contains(told), "{typed:?}: {answered:?}");
+            let reported = "\nmq-topics: not confirmed: nothing was changed\n";
+            assert!(answered.contains(reported), "{typed:?}: {answered:?}");
         }
         let left = shell.ok("mq-topics", &["list", "--format", "tsv"], b"");
         assert_eq!(
@@ -113,13 +113,13 @@ fn a_repair_that_was_asked_for_shows_its_result() {
             let said = std::fs::read_to_string(shell.dir().join("err")).unwrap_or_default();
             said.contains("this way? [y/N] ")
         };
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !asked() {
             assert!(Instant::now() < until, "{format}: no question");
             sleep(Duration::from_millis(5));
         }
         tool.feed(typed.as_bytes());
-        let done = tool.end_within(PATIENCE);
+        let done = tool.end_within(TIMEOUT);
         let text = done.text();
         assert_eq!(done.status, status, "{format} {typed:?}: {text}");
         let rows = |state: &str| {
@@ -132,7 +132,7 @@ fn a_repair_that_was_asked_for_shows_its_result() {
 }
 
 #[test]
-fn progress_is_for_those_who_see_no_data() {
+fn progress_is_shown_where_no_data_is() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"a\nb\n");
@@ -182,7 +182,7 @@ fn nothing_is_drawn_over_what_is_typed() {
     tool.feed(b"one\n");
     std::thread::sleep(Duration::from_millis(700));
     tool.feed(b"two\n\x04");
-    let done = tool.end_within(PATIENCE);
+    let done = tool.end_within(TIMEOUT);
     assert_eq!(done.status, 0);
     assert_eq!(done.text().replace('\r', ""), "ready\none\ntwo\n");
     assert_eq!(shell.consume_text(&["-e", "t"]), "one\ntwo\n");
@@ -361,20 +361,24 @@ fn ctrl_c_drains_counts_and_dies_by_the_signal() {
     Tally::case();
     let echo = shell.dir().join("echo");
     let begun = || std::fs::metadata(&echo).is_ok_and(|meta| meta.len() > 0);
-    let until = std::time::Instant::now() + PATIENCE;
+    let until = std::time::Instant::now() + TIMEOUT;
     while !begun() {
         assert!(std::time::Instant::now() < until, "no echo");
         std::thread::sleep(Duration::from_millis(20));
     }
     tool.feed(b"\x03");
-    let done = tool.end_within(PATIENCE);
+    let done = tool.end_within(TIMEOUT);
     assert_eq!(done.status, 130, "{}", done.text());
     let echoed = std::fs::read_to_string(&echo)
         .expect("an echo")
         .lines()
         .count();
-    let told = format!("mq-produce: stopped: {echoed} records are acknowledged");
-    assert!(done.text().contains(&told), "{told}: {:?}", done.text());
+    let reported = format!("mq-produce: stopped: {echoed} records are acknowledged");
+    assert!(
+        done.text().contains(&reported),
+        "{reported}: {:?}",
+        done.text()
+    );
     let there = shell
         .consume(&["-e", "t"])
         .iter()
@@ -382,7 +386,7 @@ fn ctrl_c_drains_counts_and_dies_by_the_signal() {
         .count();
     assert_eq!(there, echoed);
 
-    for (lines, told) in [
+    for (lines, reported) in [
         (&b""[..], "stopped: no record is acknowledged"),
         (b"a\nhalf", "stopped: 1 record is acknowledged"),
     ] {
@@ -398,7 +402,7 @@ fn ctrl_c_drains_counts_and_dies_by_the_signal() {
         let done = tool.end();
         assert_eq!(
             (done.status, done.err),
-            (130, format!("mq-produce: {told}\n"))
+            (130, format!("mq-produce: {reported}\n"))
         );
     }
 }

@@ -50,7 +50,7 @@ fn times_are_taken_as_people_write_them() {
     assert_eq!(String::from_utf8_lossy(&exported), "t,0,2\n");
 }
 
-/// Whether it is later than the record of today is; UTC, as the tools are told.
+/// Whether it is later than the record of today is; UTC, as the tools are reported.
 fn is_past_ten() -> bool {
     let now = std::time::SystemTime::now();
     let since = now
@@ -60,7 +60,7 @@ fn is_past_ten() -> bool {
 }
 
 #[test]
-fn a_time_without_its_sign_is_told_of_it() {
+fn a_time_without_its_sign_is_refused_with_the_right_form() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"a\n");

@@ -101,7 +101,7 @@ fn a_compressed_file_is_not_read_as_lines() {
     }
     Tally::case();
     shell.produce(&["-0", "nul", "a.gz", "a.xz"], b"");
-    // Only regular files are looked into: what a pipe gave would be gone.
+    // Only regular files are inspected: what a pipe gave would be gone.
     Tally::case();
     shell.produce(&["pipe"], files[0].1);
     assert_eq!(shell.consume(&["-e", "pipe"]), files[0].1);
@@ -243,7 +243,7 @@ fn what_is_refused_names_another_way() {
 
 /// What a newcomer types by habit of other tools.
 #[test]
-fn habits_of_other_tools_meet_a_tip() {
+fn flags_of_other_tools_meet_a_tip() {
     let _tally = Tally::start();
     let shell = Shell::new();
     for (tool, args, said) in [

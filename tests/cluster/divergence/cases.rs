@@ -8,7 +8,7 @@ use mq::record::BatchBuilder;
 use mq::types::{Compression, TimestampType};
 
 use super::rig::{Cluster, tp};
-use crate::common::rig::PATIENCE;
+use crate::common::rig::TIMEOUT;
 use crate::common::tally::Tally;
 
 const EACH: &[(&str, &str)] = &[("min.insync.replicas", "2")];
@@ -59,7 +59,7 @@ fn all_is_shown_when_the_leader_syncs_last() {
     for_all("synced last", |cluster, what| {
         begin(cluster);
         let mut followers = [cluster.follow(1), cluster.follow(2)];
-        let mut writer = PartitionWriter::open(&cluster.store, &tp(), PATIENCE).expect("opened");
+        let mut writer = PartitionWriter::open(&cluster.store, &tp(), TIMEOUT).expect("opened");
         let mut builder = BatchBuilder::new();
         builder.append_value(1, b"late").expect("fits");
         let mut batch = builder
@@ -69,11 +69,11 @@ fn all_is_shown_when_the_leader_syncs_last() {
         for follower in &mut followers {
             cluster.catch_up(follower).expect("caught up");
         }
-        let committer = Committer::open(&cluster.store, &tp(), PATIENCE);
+        let committer = Committer::open(&cluster.store, &tp(), TIMEOUT);
         committer.expect("opened").commit(6).expect("committed");
         // Each looks once, as the change of the leader's page has it do.
         for follower in &mut followers {
-            follower.step(1 << 20).expect("looked");
+            follower.step(1 << 20).expect("a step");
         }
         assert_eq!(cluster.page(0).high_watermark, 6, "{what}");
     });
@@ -91,8 +91,8 @@ fn a_leader_that_returns_is_cut_by_epoch() {
         cluster.follow(2);
         cluster.follow(0);
         let notes = cluster.store.take_notes();
-        let told = |note: &String| note.contains("4 records beyond it were dropped");
-        assert!(notes.iter().any(told), "{what}: {notes:?}");
+        let reported = |note: &String| note.contains("4 records beyond it were dropped");
+        assert!(notes.iter().any(reported), "{what}: {notes:?}");
         assert_eq!(cluster.page(0).role, Role::Follower);
         assert!(cluster.log(0).starts_with(&kept), "{what}");
         assert_eq!(cluster.log(0), cluster.log(1), "{what}");
@@ -265,7 +265,7 @@ fn a_followers_epoch_checkpoint_is_lost_or_damaged() {
                 .unwrap_or_else(|e| panic!("{what}: {e}"));
             checkpoint(cluster, text);
             cluster.produce(2);
-            let mut next = Follower::open(&cluster.store, &tp(), 0, PATIENCE).expect("opened");
+            let mut next = Follower::open(&cluster.store, &tp(), 0, TIMEOUT).expect("opened");
             cluster
                 .catch_up(&mut next)
                 .unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -360,7 +360,7 @@ fn a_leader_that_lost_records_which_others_have_begins_no_epoch() {
             .expect("opened");
         log.set_len(log.len().expect("a length") / 2).expect("cut");
         let next = cluster.next(cluster.sim.process());
-        let mut writer = PartitionWriter::open(&next.store, &tp(), PATIENCE).expect("opened");
+        let mut writer = PartitionWriter::open(&next.store, &tp(), TIMEOUT).expect("opened");
         let refused = writer.make_ready().expect_err("others have more");
         assert!(refused.to_string().contains("in-sync"), "{what}: {refused}");
         assert_eq!(next.partition().leader_epoch, epoch, "{what}");
@@ -373,7 +373,7 @@ fn a_leader_that_lost_records_which_others_have_begins_no_epoch() {
 }
 
 #[test]
-fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
+fn after_a_reboot_any_reader_brings_the_high_watermark_back() {
     let _tally = Tally::start();
     for pairs in [EACH, EACH_ROLLS, NEVER_ROLLS] {
         Tally::case();
@@ -384,7 +384,7 @@ fn after_a_reboot_whoever_reads_brings_the_high_watermark_back() {
             // Whatever is on no disk is gone with the power.
             for broker in 0..3 {
                 let end = cluster.page(broker).tail.end;
-                let committer = Committer::open_at(&cluster.store, &tp(), broker, PATIENCE);
+                let committer = Committer::open_at(&cluster.store, &tp(), broker, TIMEOUT);
                 committer.expect("opened").commit(end).expect("synced");
             }
         }
@@ -416,7 +416,7 @@ fn a_replica_that_is_made_again_shows_nothing_below_its_leaders_start() {
             cluster.follow(2);
             cluster.trim(13).expect("trimmed");
             let uuid = cluster.partition().uuid_of(0).expect("a replica");
-            replace_replica(&cluster.store, &tp(), 0, uuid, PATIENCE).expect("replaced");
+            replace_replica(&cluster.store, &tp(), 0, uuid, TIMEOUT).expect("replaced");
             let first = cluster.next(cluster.sim.process());
             first.sim.stop_at(n);
             let _ = first.caught_up(0);

@@ -6,7 +6,7 @@ use mq::partition::Follower;
 use mq::types::{BrokerId, Compression, Offset};
 
 use super::rig::{Cluster, Lies, since, tp};
-use crate::common::rig::PATIENCE;
+use crate::common::rig::TIMEOUT;
 use crate::common::sim_disk::seeded;
 use crate::common::switches::is_long;
 use crate::common::tally::Tally;
@@ -126,13 +126,13 @@ impl World {
     fn follow(&mut self, broker: BrokerId, steps: usize, bytes: usize) {
         let store = &self.cluster.store;
         let follower = self.followers[broker as usize]
-            .get_or_insert_with(|| Follower::open(store, &tp(), broker, PATIENCE).expect("opened"));
+            .get_or_insert_with(|| Follower::open(store, &tp(), broker, TIMEOUT).expect("opened"));
         for _ in 0..steps {
             match follower.step(bytes) {
                 Err(e) if e.kind() == OffsetOutOfRange => {
                     let cluster = &self.cluster;
                     let uuid = cluster.partition().uuid_of(broker).expect("a replica");
-                    replace_replica(store, &tp(), broker, uuid, PATIENCE).expect("replaced");
+                    replace_replica(store, &tp(), broker, uuid, TIMEOUT).expect("replaced");
                     self.followers[broker as usize] = None;
                     return;
                 }
@@ -170,12 +170,12 @@ fn history(seed: u64, kind: Kind) {
         shown: Vec::new(),
         start: 0,
     };
-    let mut told = vec![format!("history {seed}, {kind:?}, {pairs:?}")];
+    let mut reported = vec![format!("history {seed}, {kind:?}, {pairs:?}")];
     for _ in 0..4 + choose(24) {
-        told.push(world.step(&mut choose, kind));
-        world.check(kind, &told.join("\n  "));
+        reported.push(world.step(&mut choose, kind));
+        world.check(kind, &reported.join("\n  "));
     }
-    let what = told.join("\n  ");
+    let what = reported.join("\n  ");
     world
         .cluster
         .settle()

@@ -1,4 +1,4 @@
-//! A follower that is made anew, since a process that stands still keeps its append lock: it takes
+//! A follower that is replaced, since a process that stands still keeps its append lock: it takes
 //! over the closed segments of the one before, and is held against the leader like any other.
 
 use std::time::Duration;
@@ -15,17 +15,17 @@ const ROLLS: &[(&str, &str)] = &[("segment.bytes", "1024"), ("index.interval.byt
 const FEW: &[(&str, &str)] = &[];
 const SHORT: Duration = Duration::from_millis(1);
 
-fn anew(cluster: &Cluster, broker: BrokerId) -> mq::error::Result<()> {
+fn replace(cluster: &Cluster, broker: BrokerId) -> mq::error::Result<()> {
     let uuid = cluster.partition().uuid_of(broker).expect("listed");
     replace_replica(&cluster.store, &tp(), broker, uuid, SHORT)
 }
 
-/// Broker 2's replica, made anew while another holds its lock; its log end before and after.
+/// Broker 2's replica, recreated while another holds its lock; its log end before and after.
 fn with_its_lock_kept(cluster: &Cluster, broker: BrokerId) -> (Offset, Offset) {
     let old = cluster.replica(broker);
     let before = cluster.page(broker);
     let held = old.lock(SHORT).expect("free");
-    anew(cluster, broker).expect("made anew");
+    replace(cluster, broker).expect("made replace");
     drop(held);
     let page = cluster.page(broker);
     assert_ne!(page.replica_uuid, before.replica_uuid);
@@ -73,7 +73,7 @@ fn one_whose_lock_is_free_begins_empty() {
     cluster.produce(40);
     cluster.settle().expect("settled");
     // Damaged, perhaps: nothing of it is trusted.
-    anew(&cluster, 2).expect("made anew");
+    replace(&cluster, 2).expect("made replace");
     assert_eq!(cluster.page(2).tail.end, 0);
     cluster.settle().expect("settled");
     cluster.check_identical("after that");
@@ -109,7 +109,7 @@ fn what_the_leader_has_not_goes() {
 }
 
 #[test]
-fn whoever_makes_it_anew_dies() {
+fn the_process_that_recreates_it_dies() {
     let _tally = Tally::start();
     for parts in [false, true] {
         let prepare = || {
@@ -131,7 +131,7 @@ fn whoever_makes_it_anew_dies() {
             let held = old.lock(SHORT).expect("free");
             let first = cluster.next(cluster.sim.process());
             first.sim.stop_at(n);
-            done |= anew(&first, broker).is_ok() && !first.sim.is_dead();
+            done |= replace(&first, broker).is_ok() && !first.sim.is_dead();
             drop((first, held));
             if done {
                 break;
@@ -147,7 +147,7 @@ fn whoever_makes_it_anew_dies() {
     }
 }
 
-/// As the broker's daemon does it: what is not there, or is another's, is made anew.
+/// As the broker's daemon does it: what is not there, or is another's, is recreated.
 fn finished(cluster: &Cluster, broker: BrokerId, what: &str, shown: &[super::rig::Lies]) {
     let listed = cluster.partition().uuid_of(broker);
     let there = Replica::open(&cluster.store, &tp(), broker)
@@ -155,7 +155,7 @@ fn finished(cluster: &Cluster, broker: BrokerId, what: &str, shown: &[super::rig
         .and_then(|replica| replica.read_page().expect("read"))
         .map(|page| page.replica_uuid);
     if there != listed {
-        anew(cluster, broker).unwrap_or_else(|e| panic!("{what}: {e}"));
+        replace(cluster, broker).unwrap_or_else(|e| panic!("{what}: {e}"));
     }
     cluster.settle().unwrap_or_else(|e| panic!("{what}: {e}"));
     cluster.check_identical(what);

@@ -19,7 +19,7 @@ use mq::store::{PartitionMeta, TopicMeta};
 use mq::store::{StoreDir, json_file};
 use mq::types::{BrokerId, Compression, Offset, TimestampType, TopicName, TopicPartition};
 
-use crate::common::rig::{PATIENCE, TickClock, configs};
+use crate::common::rig::{TIMEOUT, TickClock, configs};
 use crate::common::sim_disk::SimDisk;
 
 pub const STORE: &str = "/s";
@@ -83,7 +83,7 @@ impl Cluster {
             assignment: vec![vec![0, 1, 2]],
             configs: configs(pairs),
         };
-        create_topic(&store, &new, PATIENCE).expect("a topic");
+        create_topic(&store, &new, TIMEOUT).expect("a topic");
         Cluster {
             sim,
             store,
@@ -119,7 +119,7 @@ impl Cluster {
         self.partition().leader
     }
 
-    /// Whoever does not lead.
+    /// The brokers that do not lead.
     pub fn followers(&self) -> Vec<BrokerId> {
         let leader = self.leader();
         (0..3).filter(|broker| *broker != leader).collect()
@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     pub fn change(&self, change: impl Fn(&mut PartitionMeta)) {
-        let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE).expect("the lock");
+        let guard = FencedLock::acquire_store(&self.store, "test", TIMEOUT).expect("the lock");
         topic_file::update_all(&self.store, &guard, &[name()], |meta| {
             change(&mut meta.partitions[0]);
             Ok(true)
@@ -151,8 +151,8 @@ impl Cluster {
         &mut self,
         batches: &[(usize, usize, Compression)],
     ) -> Result<Vec<Appended>> {
-        let mut writer = PartitionWriter::open(&self.store, &tp(), PATIENCE)?;
-        // Whoever leads begins its epoch, even if nothing follows.
+        let mut writer = PartitionWriter::open(&self.store, &tp(), TIMEOUT)?;
+        // The leader begins its epoch, even if nothing follows.
         writer.make_ready()?;
         let mut appended = Vec::new();
         for (records, len, compression) in batches {
@@ -167,9 +167,9 @@ impl Cluster {
         }
         if self.every_message() {
             let page = writer.replica().read_page()?.expect("a page");
-            Committer::open(&self.store, &tp(), PATIENCE)?.commit(page.tail.end)?;
+            Committer::open(&self.store, &tp(), TIMEOUT)?.commit(page.tail.end)?;
         }
-        Watermark::open(&self.store, &tp())?.raise(PATIENCE)?;
+        Watermark::open(&self.store, &tp())?.raise(TIMEOUT)?;
         Ok(appended)
     }
 
@@ -191,7 +191,7 @@ impl Cluster {
     }
 
     pub fn follower(&self, broker: BrokerId) -> Follower {
-        Follower::open(&self.store, &tp(), broker, PATIENCE).expect("a follower")
+        Follower::open(&self.store, &tp(), broker, TIMEOUT).expect("a follower")
     }
 
     /// Follows to the end.
@@ -221,7 +221,7 @@ impl Cluster {
     /// The three steps to be in sync; whether it is.
     pub fn join(&self, follower: &mut Follower, broker: BrokerId) -> Result<bool> {
         if let Some(version) = follower.enter_joining()? {
-            let guard = FencedLock::acquire_store(&self.store, "test", PATIENCE)?;
+            let guard = FencedLock::acquire_store(&self.store, "test", TIMEOUT)?;
             topic_file::update_all(&self.store, &guard, &[name()], |meta| {
                 let partition = &mut meta.partitions[0];
                 let due = meta.version == version && !partition.is_in_sync(broker);
@@ -268,10 +268,10 @@ impl Cluster {
         self.settle_once()
     }
 
-    /// A follower at the end of its leader's log; made anew if the two had nothing in common.
+    /// A follower at the end of its leader's log; recreated if the two had nothing in common.
     pub fn caught_up(&self, broker: BrokerId) -> Result<Follower> {
         let try_once = || {
-            let mut follower = Follower::open(&self.store, &tp(), broker, PATIENCE)?;
+            let mut follower = Follower::open(&self.store, &tp(), broker, TIMEOUT)?;
             self.catch_up(&mut follower).map(|()| follower)
         };
         match try_once() {
@@ -280,7 +280,7 @@ impl Cluster {
                 // The simulated process may die in this read, too.
                 let meta = topic_file::read_to_change(&self.store, &name())?;
                 let uuid = meta.partitions[0].uuid_of(broker).expect("a replica");
-                replace_replica(&self.store, &tp(), broker, uuid, PATIENCE)?;
+                replace_replica(&self.store, &tp(), broker, uuid, TIMEOUT)?;
                 try_once()
             }
             tried => tried,
@@ -289,8 +289,8 @@ impl Cluster {
 
     /// Raises the leader's log start.
     pub fn trim(&self, to: Offset) -> Result<()> {
-        let mut writer = PartitionWriter::open(&self.store, &tp(), PATIENCE)?;
-        raise_log_start(&mut writer, to, PATIENCE).map(drop)
+        let mut writer = PartitionWriter::open(&self.store, &tp(), TIMEOUT)?;
+        raise_log_start(&mut writer, to, TIMEOUT).map(drop)
     }
 
     /// The largest log start of a replica.

@@ -1,4 +1,4 @@
-//! Whoever truncates, copies, appends or raises dies at any of its operations, or leadership moves
+//! A process that truncates, copies, appends or raises dies at any of its operations, or leadership moves
 //! right before it.
 
 use mq::error::Result;
@@ -6,7 +6,7 @@ use mq::partition::{Replica, Watermark};
 use mq::types::{BrokerId, Compression};
 
 use super::rig::{Cluster, Lies, since, tp};
-use crate::common::rig::PATIENCE;
+use crate::common::rig::TIMEOUT;
 use crate::common::sim_disk::seeded;
 use crate::common::switches::is_long;
 use crate::common::tally::Tally;
@@ -55,7 +55,7 @@ fn copies(cluster: &mut Cluster) {
     cluster.follow(2);
 }
 
-fn begins_anew(cluster: &mut Cluster) {
+fn begins_again(cluster: &mut Cluster) {
     cluster.change(|partition| partition.isr = vec![0]);
     cluster.produce(14);
     cluster.elect(1, &[1, 2]);
@@ -121,7 +121,7 @@ const SCENES: [Scene; 11] = [
     Scene {
         name: "a log that goes whole",
         pairs: EACH,
-        before: begins_anew,
+        before: begins_again,
     },
     Scene {
         name: "a log start that rises",
@@ -285,7 +285,7 @@ fn stop_again(what: &str, second: &Cluster, shown: &[Lies]) {
 }
 
 #[test]
-fn whoever_follows_dies() {
+fn the_follower_dies() {
     let _tally = Tally::start();
     for scene in &SCENES {
         stop_everywhere(scene, false);
@@ -293,7 +293,7 @@ fn whoever_follows_dies() {
 }
 
 #[test]
-fn whoever_finishes_dies_too() {
+fn the_process_that_finishes_dies_too() {
     let _tally = Tally::start();
     for scene in &SCENES {
         stop_everywhere(scene, true);
@@ -325,7 +325,7 @@ fn joins(cluster: &mut Cluster, broker: BrokerId) {
     }
     // Another version of the topic file first.
     cluster.change(|_| ());
-    if let Ok(mut follower) = mq::partition::Follower::open(&cluster.store, &tp(), broker, PATIENCE)
+    if let Ok(mut follower) = mq::partition::Follower::open(&cluster.store, &tp(), broker, TIMEOUT)
     {
         let _ = cluster
             .catch_up(&mut follower)
@@ -381,7 +381,7 @@ const ACTS: [Act; 6] = [
             cluster.produce(6);
         },
         run: |cluster| {
-            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 2, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 2, TIMEOUT)?;
             cluster.catch_up(&mut follower)?;
             // Listed by another: what waits for the store's lock must not have it.
             let lister = cluster.next(cluster.sim.process());
@@ -397,7 +397,7 @@ const ACTS: [Act; 6] = [
             cluster.follow(2);
         },
         run: |cluster| {
-            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, TIMEOUT)?;
             cluster.catch_up(&mut follower)
         },
     },
@@ -409,10 +409,10 @@ const ACTS: [Act; 6] = [
             cluster.change(|partition| partition.isr = vec![0, 1]);
         },
         run: |cluster| {
-            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, PATIENCE)?;
+            let mut follower = mq::partition::Follower::open(&cluster.store, &tp(), 1, TIMEOUT)?;
             cluster.catch_up(&mut follower)?;
             Watermark::open(&cluster.store, &tp())?
-                .raise(PATIENCE)
+                .raise(TIMEOUT)
                 .map(drop)
         },
     },
@@ -425,7 +425,7 @@ const ACTS: [Act; 6] = [
             cluster.elect(0, &[0]);
         },
         run: |cluster| {
-            mq::partition::PartitionWriter::open(&cluster.store, &tp(), PATIENCE)?
+            mq::partition::PartitionWriter::open(&cluster.store, &tp(), TIMEOUT)?
                 .make_ready()
                 .map(drop)
         },

@@ -110,7 +110,7 @@ fn health_names_each_reason() {
         brokers.amiss(),
         [reason("topic-unreadable", json!("null:null"))]
     );
-    fs::write(&topic, sound).expect("mended");
+    fs::write(&topic, sound).expect("repaired");
     for args in [
         &["health", "--timeout", "1s"][..],
         &["health", "--wait", "--timeout", "x"],

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::{Done, PATIENCE, Running, Shell};
+use crate::cli::{Done, Running, Shell, TIMEOUT};
 use crate::tally::Tally;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -48,8 +48,8 @@ fn list(shell: &Shell) -> Vec<Value> {
         .collect()
 }
 
-/// The ids of those for whom `field` is `value`.
-fn who(shell: &Shell, field: &str, value: &Value) -> Vec<i64> {
+/// The ids of the brokers whose `field` is `value`.
+fn ids_with(shell: &Shell, field: &str, value: &Value) -> Vec<i64> {
     let listed = list(shell);
     let found = listed.iter().filter(|line| line[field] == *value);
     found
@@ -58,13 +58,13 @@ fn who(shell: &Shell, field: &str, value: &Value) -> Vec<i64> {
 }
 
 fn controller(shell: &Shell) -> Option<i64> {
-    let found = who(shell, "controller", &json!(true));
+    let found = ids_with(shell, "controller", &json!(true));
     assert!(found.len() < 2, "{found:?}");
     found.first().copied()
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !holds() {
         assert!(Instant::now() < until, "never: {what}");
         std::thread::sleep(Duration::from_millis(10));
@@ -75,7 +75,7 @@ fn text(path: &Path) -> String {
     path.to_str().expect("UTF-8").to_owned()
 }
 
-/// Every path below a directory, and what it holds; the beats of those that live aside.
+/// Every path below a directory, and what it holds; the is_heartbeat of those that live aside.
 fn everything(dir: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut all = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
@@ -90,8 +90,8 @@ fn everything(dir: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
             if text(&path).contains("/lock.") {
                 continue;
             }
-            let beats = path.ends_with("broker.lock");
-            let bytes = (!is_dir && !beats).then(|| fs::read(&path).unwrap_or_default());
+            let is_heartbeat = path.ends_with("broker.lock");
+            let bytes = (!is_dir && !is_heartbeat).then(|| fs::read(&path).unwrap_or_default());
             all.insert(text(&path), bytes);
             if is_dir {
                 dirs.push(path);
@@ -135,7 +135,7 @@ fn several_brokers_on_one_store() {
         &shell,
         &["--id", "2", "--log-dir", "two", "--rack", "cellar"],
     );
-    assert_eq!(who(&shell, "state", &json!("running")), [2]);
+    assert_eq!(ids_with(&shell, "state", &json!("running")), [2]);
     let zero = start(&shell, &[]);
     let seventh = start(&shell, &["--id", "7"]);
     shell.topics(&["create", "t", "-p", "3"]);
@@ -202,7 +202,7 @@ fn several_brokers_on_one_store() {
     eventually("a new controller", || {
         controller(&shell).is_some_and(|id| id != 2)
     });
-    assert_eq!(who(&shell, "state", &json!("stopped")), [2]);
+    assert_eq!(ids_with(&shell, "state", &json!("stopped")), [2]);
     let (old, dead, other) = if controller(&shell) == Some(0) {
         (0, zero, seventh)
     } else {
@@ -242,8 +242,8 @@ fn a_stopped_controller_is_superseded_and_gives_the_role_up() {
     Tally::case();
     let next = controller(&shell);
     first.signal(Signal::CONT);
-    let told = |running: &Running, words: &str| {
-        let found = running.err.until(PATIENCE, |err| {
+    let reported = |running: &Running, words: &str| {
+        let found = running.err.until(TIMEOUT, |err| {
             memchr::memmem::find(err, words.as_bytes()).is_some()
         });
         assert!(
@@ -253,14 +253,14 @@ fn a_stopped_controller_is_superseded_and_gives_the_role_up() {
         );
         Tally::case();
     };
-    told(&first, "no longer the controller: epoch 2 has begun");
+    reported(&first, "no longer the controller: epoch 2 has begun");
     assert_eq!(controller(&shell), next);
     // The controller says who comes and goes.
     let (controller, other) = if next == Some(2) { (0, 1) } else { (1, 0) };
     first.signal(Signal::KILL);
-    told(&others[controller], "broker 1 no longer runs");
+    reported(&others[controller], "broker 1 no longer runs");
     let first = start(&shell, &["--id", "1"]);
-    told(&others[controller], "broker 1 is running\n");
+    reported(&others[controller], "broker 1 is running\n");
     stop(&shell, "1", first);
     let said = others[other].err.bytes();
     assert!(
@@ -381,9 +381,9 @@ fn what_cannot_be_a_brokers_place_is_refused() {
     assert!(claim("store/brokers/0/logs").contains("node.id=0\n"));
 }
 
-/// What a daemon told since it was started, without the times.
-fn told(broker: &Running, words: &str) {
-    let found = broker.err.until(PATIENCE, |err| {
+/// What a daemon reported since it was started, without the times.
+fn reported(broker: &Running, words: &str) {
+    let found = broker.err.until(TIMEOUT, |err| {
         memchr::memmem::find(err, words.as_bytes()).is_some()
     });
     let err = broker.err.bytes();
@@ -404,7 +404,7 @@ fn told(broker: &Running, words: &str) {
 }
 
 #[test]
-fn a_daemon_tells_what_is_asked_of_the_cluster() {
+fn a_daemon_reports_what_is_asked_of_the_cluster() {
     let _tally = Tally::start();
     let shell = Shell::new();
     let one = start(&shell, &["--id", "1"]);
@@ -413,16 +413,16 @@ fn a_daemon_tells_what_is_asked_of_the_cluster() {
     let healthy = || drop(shell.ok("mq-broker", &["health", "--wait"], b""));
     healthy();
     shell.ok("mq-broker", &["drain", "1"], b"");
-    told(&one, "broker 1 is drained");
-    told(
+    reported(&one, "broker 1 is drained");
+    reported(
         &one,
         "broker 2 leads t:0 instead of broker 1, which is drained",
     );
     shell.ok("mq-broker", &["drain", "1", "--undo"], b"");
-    told(&one, "broker 1 is no longer drained");
+    reported(&one, "broker 1 is no longer drained");
     shell.ok("mq-broker", &["elect", "preferred"], b"");
     shell.ok("mq-broker", &["reassign", "t:0=2", "--wait"], b"");
-    told(&one, "being reassigned: t:0");
+    reported(&one, "being reassigned: t:0");
     let led = list(&shell)[2]["leaders"] == json!(1);
     assert!(led, "{:?}", list(&shell));
     shell.ok("mq-broker", &["reassign", "t:0=2,1", "--wait"], b"");
@@ -430,7 +430,7 @@ fn a_daemon_tells_what_is_asked_of_the_cluster() {
     let two = stop(&shell, "2", two);
     let words = "broker 1 leads t:0 instead of broker 2, which ends";
     assert!(two.err.contains(words), "{}", two.err);
-    told(&one, "broker 1 was given t:0, which broker 2 led");
+    reported(&one, "broker 1 was given t:0, which broker 2 led");
     stop(&shell, "1", one);
 }
 
@@ -446,7 +446,7 @@ fn draining() {
     let one = start(&shell, &["--id", "1"]);
     // A broker that leads nothing is drained at once.
     shell.ok("mq-broker", &["drain", "1"], b"");
-    assert_eq!(who(&shell, "state", &json!("drained")), [1]);
+    assert_eq!(ids_with(&shell, "state", &json!("drained")), [1]);
     Tally::case();
     let done = shell.run("mq-broker", &["drain", "1", "--undo"], b"");
     assert!(
@@ -454,7 +454,7 @@ fn draining() {
         "{}",
         done.err
     );
-    assert!(who(&shell, "state", &json!("drained")).is_empty());
+    assert!(ids_with(&shell, "state", &json!("drained")).is_empty());
     // What has no other replica stays, and is not waited for.
     Tally::case();
     let done = shell.run("mq-broker", &["drain", "0", "--timeout", "1h"], b"");
@@ -462,7 +462,7 @@ fn draining() {
     for word in ["still leads t:0", "drain 0 --undo", "reassign"] {
         assert!(done.err.contains(word), "{}", done.err);
     }
-    assert_eq!(who(&shell, "state", &json!("drained")), [0]);
+    assert_eq!(ids_with(&shell, "state", &json!("drained")), [0]);
     // Somebody has to be able to lead.
     refused(
         &shell,
@@ -485,16 +485,16 @@ fn draining() {
     let one = start(&shell, &["--id", "1"]);
     assert!(!all_drained());
     stop(&shell, "0", zero);
-    assert_eq!(who(&shell, "state", &json!("stopped")), [0]);
+    assert_eq!(ids_with(&shell, "state", &json!("stopped")), [0]);
     // A start takes it back.
     let zero = start(&shell, &[]);
-    assert_eq!(who(&shell, "state", &json!("running")), [0, 1]);
+    assert_eq!(ids_with(&shell, "state", &json!("running")), [0, 1]);
     let done = stop(&shell, "0", zero);
     assert!(done.err.contains("no longer drained"), "{}", done.err);
     stop(&shell, "1", one);
 }
 
-/// Whoever dies while he makes a broker leaves nothing that the next one could not go on from.
+/// A process that dies while it makes a broker leaves nothing that stops the next one.
 #[test]
 fn a_killed_maker_blocks_nobody() {
     let _tally = Tally::start();
@@ -537,7 +537,7 @@ fn a_killed_maker_blocks_nobody() {
                 .stderr(Stdio::piped());
             let maker = Running::of(command.spawn().expect("spawn"));
             // Killed, or through, where there are fewer such calls.
-            let through = maker.out.until(PATIENCE, |out| out.contains(&b'\n'));
+            let through = maker.out.until(TIMEOUT, |out| out.contains(&b'\n'));
             if through {
                 shell.ok("mq-broker", &["stop", &name], b"");
             }

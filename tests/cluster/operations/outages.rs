@@ -2,7 +2,7 @@
 
 use super::brokers::Brokers;
 use super::eventually;
-use crate::cli::{PATIENCE, Running};
+use crate::cli::{Running, TIMEOUT};
 use crate::tally::Tally;
 
 fn three() -> Brokers {
@@ -27,7 +27,7 @@ fn has(brokers: &Brokers, text: &str) {
 }
 
 fn waits(producer: &Running, words: &str) {
-    let found = producer.err.until(PATIENCE, |err| {
+    let found = producer.err.until(TIMEOUT, |err| {
         memchr::memmem::find(err, words.as_bytes()).is_some()
     });
     let err = producer.err.bytes();
@@ -67,7 +67,7 @@ fn a_running_producer_gives_up_after_its_timeout() {
     producer.feed(b"2\n");
     let done = producer.end();
     assert!(done.status != 0, "{}", done.err);
-    // Why it waited is told once; what came of that refers to it.
+    // Why it waited is reported once; what came of that refers to it.
     let count = |words: &str| done.err.matches(words).count();
     assert_eq!(
         count("no broker runs that has a replica"),

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::brokers::Brokers;
-use super::{list, refused, start, stop, text, who};
+use super::{ids_with, list, refused, start, stop, text};
 use crate::cli::Shell;
 use crate::tally::Tally;
 
@@ -60,7 +60,7 @@ fn a_broker_that_nothing_counts_on_can_be_unregistered() {
     let again = start(&shell, &["--id", "7", "--log-dir", &place]);
     stop(&shell, "7", again);
     let own = start(&shell, &["--id", "77"]);
-    assert_eq!(who(&shell, "state", &json!("running")), [0, 77]);
+    assert_eq!(ids_with(&shell, "state", &json!("running")), [0, 77]);
     stop(&shell, "77", own);
     shell.ok("mq-broker", &["unregister", "77"], b"");
     assert!(!shell.store().join("brokers/77").exists());
@@ -68,7 +68,7 @@ fn a_broker_that_nothing_counts_on_can_be_unregistered() {
 }
 
 #[test]
-fn a_log_directory_that_was_moved_is_named_anew() {
+fn a_log_directory_that_was_moved_is_named_again() {
     let _tally = Tally::start();
     let mut brokers = Brokers::of(0);
     let at = |name: &str| brokers.shell.dir().join(name);
@@ -110,9 +110,9 @@ fn a_log_directory_that_was_moved_is_named_anew() {
     );
     let done = brokers.shell.run("mq-topics", &["verify"], b"");
     assert!(done.status != 0, "{}", done.err);
-    let told = "mq-topics: broker 1: 2 replicas could not be checked";
+    let reported = "mq-topics: broker 1: 2 replicas could not be checked";
     assert!(
-        done.err.contains(told) && done.err.matches("mq-topics: ").count() == 1,
+        done.err.contains(reported) && done.err.matches("mq-topics: ").count() == 1,
         "{}",
         done.err
     );

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::brokers::{Brokers, numbers, sorted};
 use super::eventually;
-use crate::cli::{PATIENCE, Running};
+use crate::cli::{Running, TIMEOUT};
 use crate::tally::Tally;
 
 #[test]
@@ -105,7 +105,7 @@ fn readers_choose_their_replica() {
             .iter()
             .all(|n| *n < 100)
     );
-    // A group that others read on further for is not told that records were lost.
+    // A group whose other members read further gets no report of lost records.
     assert_eq!(read(&["-g", "far"]), all);
     assert_eq!(read(&["-g", "far", "--replica", "3"]), [0; 0]);
     assert_eq!(read(&["-g", "near", "--replica", "3"]), first);
@@ -127,7 +127,7 @@ fn readers_choose_their_replica() {
     let followers: Vec<_> = kinds.iter().map(follow).collect();
     let heard = |(args, follower): &(&[&str], Running), n: usize| {
         let lines = |out: &[u8]| memchr::memchr_iter(b'\n', out).count();
-        let found = follower.out.until(PATIENCE, |out| lines(out) >= n);
+        let found = follower.out.until(TIMEOUT, |out| lines(out) >= n);
         let out = String::from_utf8(follower.out.bytes()).expect("text");
         let err = String::from_utf8_lossy(&follower.err.bytes()).into_owned();
         assert!(found, "{args:?}: {} of {n}: {err}", lines(out.as_bytes()));

@@ -35,7 +35,7 @@ fn a_reassignment_is_begun_and_taken_back() {
             .iter()
             .map(|(n, to)| (tp("t", *n), to.to_vec()))
             .collect();
-        start_reassignment(&cluster.store, &changes, Some(1000), PATIENCE)
+        start_reassignment(&cluster.store, &changes, Some(1000), TIMEOUT)
     };
     let changed = start(&[(0, &[2, 1]), (1, &[1, 0])]).expect("begun");
     assert_eq!(changed.len(), 1);
@@ -61,7 +61,7 @@ fn a_reassignment_is_begun_and_taken_back() {
         ("Follower", 2)
     );
 
-    for (changes, kind, told) in [
+    for (changes, kind, reported) in [
         (
             &[(0, &[3][..])][..],
             Kind::BrokerState,
@@ -79,13 +79,13 @@ fn a_reassignment_is_begun_and_taken_back() {
         ),
     ] {
         Tally::case();
-        let e = start(changes).expect_err(told);
+        let e = start(changes).expect_err(reported);
         assert_eq!(e.kind(), kind, "{e}");
-        assert!(e.to_string().contains(told), "{e}");
+        assert!(e.to_string().contains(reported), "{e}");
         assert_eq!(cluster.meta("t"), meta);
         assert!(cluster.directories(&[3]).is_empty());
     }
-    let cancel = |n| cancel_reassignment(&cluster.store, &[tp("t", n)], PATIENCE);
+    let cancel = |n| cancel_reassignment(&cluster.store, &[tp("t", n)], TIMEOUT);
     let e = cancel(1).expect_err("none");
     assert_eq!(e.kind(), Kind::BrokerState);
     assert!(e.to_string().contains("NO_REASSIGNMENT_IN_PROGRESS"), "{e}");
@@ -135,7 +135,7 @@ fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
     cluster.shell.produce(&["t"], b"a\nb\n");
     let make = |partition| {
         let tp = tp("t", partition);
-        make_replica(&cluster.store, &tp, 0, topic_id, PATIENCE).expect("made")
+        make_replica(&cluster.store, &tp, 0, topic_id, TIMEOUT).expect("made")
     };
     // Its lock goes as with its process.
     drop(make(0));
@@ -146,7 +146,7 @@ fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
         let broker = cluster.shell.start("mq-broker", &["start"]);
         broker.says(" ready: ");
         std::thread::sleep(Duration::from_millis(300));
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while cluster.directories(&[0]) != [left] && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -161,11 +161,11 @@ fn what_a_dead_maker_left_is_taken_away_and_what_a_living_one_holds_is_not() {
     // Or the next maker takes its place.
     drop(make(0));
     let changes = [(tp("t", 0), vec![0])];
-    start_reassignment(&cluster.store, &changes, None, PATIENCE).expect("begun");
+    start_reassignment(&cluster.store, &changes, None, TIMEOUT).expect("begun");
     assert_eq!(cluster.directories(&[0]), ["0/t-0"]);
     // What a topic file names is nobody's leftover, though its partition is led elsewhere.
     sweep("0/t-0");
-    let e = make_replica(&cluster.store, &tp("t", 0), 0, topic_id, PATIENCE).expect_err("named");
+    let e = make_replica(&cluster.store, &tp("t", 0), 0, topic_id, TIMEOUT).expect_err("named");
     assert_eq!(e.kind(), Kind::TopicExists, "{e}");
     assert_eq!(cluster.shell.consume_text(&["t", "-e"]).lines().count(), 2);
 }

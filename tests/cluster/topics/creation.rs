@@ -87,7 +87,7 @@ fn what_cannot_be_made_is_refused_in_one_line_and_changes_nothing() {
     cluster.make("mixed", &[&[0, 1], &[1, 0]]);
     let before = (cluster.meta("old"), cluster.meta("mixed"));
     let directories = cluster.directories(&[0, 1]);
-    for (args, status, told) in [
+    for (args, status, reported) in [
         (
             "create t -r 3",
             1,
@@ -167,7 +167,7 @@ fn what_cannot_be_made_is_refused_in_one_line_and_changes_nothing() {
         let words: Vec<&str> = args.split(' ').collect();
         let done = cluster.shell.run("mq-topics", &words, b"");
         assert_eq!(done.status, status, "{args}: {}", done.err);
-        assert!(done.err.contains(told), "{args}: {}", done.err);
+        assert!(done.err.contains(reported), "{args}: {}", done.err);
         assert!(
             done.err.lines().count() <= 2 && done.out.is_empty(),
             "{args}: {}",
@@ -251,12 +251,12 @@ fn replicas_on_one_device_are_warned_of() {
         done.err
     };
     assert_eq!(warned(&cluster, "one", "0,1"), "");
-    let told = warned(&cluster, "two", "0:1,1:0");
+    let reported = warned(&cluster, "two", "0:1,1:0");
     assert!(
-        told.contains("warning: brokers 0, 1 keep replicas of two on one device"),
-        "{told}"
+        reported.contains("warning: brokers 0, 1 keep replicas of two on one device"),
+        "{reported}"
     );
-    assert_eq!(told.lines().count(), 1, "{told}");
+    assert_eq!(reported.lines().count(), 1, "{reported}");
     let done = cluster
         .shell
         .run("mq-topics", &["alter", "two", "--partitions", "3"], b"");
@@ -331,7 +331,7 @@ fn creators_of_one_topic_with_other_brokers_do_not_wait_for_each_other_for_good(
                         configs: BTreeMap::new(),
                     };
                     let store = &cluster.store;
-                    scope.spawn(move || create_topic(store, &new, PATIENCE))
+                    scope.spawn(move || create_topic(store, &new, TIMEOUT))
                 })
                 .collect();
             racing
@@ -367,11 +367,11 @@ fn fewer_replicas_than_must_be_in_sync_are_refused() {
         .shell
         .topics(&["create", "t", "-r", "2", "-c", "min.insync.replicas=2"]);
     let changes = [(tp("t", 0), vec![2])];
-    let e = start_reassignment(&cluster.store, &changes, None, PATIENCE).expect_err("too few");
+    let e = start_reassignment(&cluster.store, &changes, None, TIMEOUT).expect_err("too few");
     assert_eq!(e.kind(), Kind::InvalidConfig, "{e}");
     // What is to be counts: a third replica on the way allows three.
     let changes = [(tp("t", 0), vec![0, 1, 2])];
-    start_reassignment(&cluster.store, &changes, None, PATIENCE).expect("begun");
+    start_reassignment(&cluster.store, &changes, None, TIMEOUT).expect("begun");
     cluster
         .shell
         .topics(&["alter", "t", "-c", "min.insync.replicas=3"]);

@@ -36,7 +36,7 @@ fn a_plan_says_where() {
 }
 
 #[test]
-fn describe_tells_of_followers_and_of_what_needs_a_look() {
+fn describe_shows_followers_and_what_needs_attention() {
     let _tally = Tally::start();
     let cluster = Cluster::of(3);
     cluster.make("t", &[&[0, 1], &[1, 2], &[2, 0]]);

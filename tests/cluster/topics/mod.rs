@@ -30,7 +30,7 @@ use mq::store::{StoreDir, json_file};
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A store with brokers whose daemons are played by this process: it holds their locks.
 struct Cluster {
@@ -102,7 +102,7 @@ impl Cluster {
 
     fn page(&self, topic: &str, partition: i32, broker: BrokerId) -> StatePage {
         let replica = self.replica(topic, partition, broker);
-        // Whoever made it has let it go.
+        // The process that made it has released it.
         drop(replica.lock(Duration::ZERO).expect("free"));
         replica.read_page().expect("page").expect("a sound page")
     }
@@ -113,7 +113,7 @@ impl Cluster {
             assignment: assignment.iter().map(|brokers| brokers.to_vec()).collect(),
             configs: BTreeMap::new(),
         };
-        create_topic(&self.store, &new, PATIENCE).expect("topic")
+        create_topic(&self.store, &new, TIMEOUT).expect("topic")
     }
 
     fn describe(&self, args: &[&str]) -> Vec<Value> {

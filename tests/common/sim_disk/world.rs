@@ -394,8 +394,8 @@ impl World {
         // How many steps of each directory go to the disk: all of this one's, and those that they
         // need.
         let mut taken = BTreeMap::from([(inode, self.dir(inode)?.unsynced.len())]);
-        let mut look_at = vec![inode];
-        while let Some(dir) = look_at.pop() {
+        let mut to_visit = vec![inode];
+        while let Some(dir) = to_visit.pop() {
             let count = taken.get(&dir).copied().unwrap_or(0);
             for step in self.dir(dir)?.unsynced.iter().take(count) {
                 for &other in &step.hangs_on {
@@ -403,7 +403,7 @@ impl World {
                     let has = taken.entry(other).or_insert(0);
                     if *has < needed {
                         *has = needed;
-                        look_at.push(other);
+                        to_visit.push(other);
                     }
                 }
             }
@@ -422,8 +422,8 @@ impl World {
         let taken = self.choose_steps(choice);
         let mut inodes = BTreeMap::new();
         let mut reached = BTreeSet::from([ROOT]);
-        let mut look_at = vec![ROOT];
-        while let Some(inode) = look_at.pop() {
+        let mut to_visit = vec![ROOT];
+        while let Some(inode) = to_visit.pop() {
             let left = match self.inodes.get(&inode) {
                 Some(Inode::Dir(dir)) => {
                     let mut entries = dir.durable.clone();
@@ -433,7 +433,7 @@ impl World {
                     }
                     for &below in entries.values() {
                         assert!(reached.insert(below), "an inode with two names");
-                        look_at.push(below);
+                        to_visit.push(below);
                     }
                     let (cached, durable) = (entries.clone(), entries);
                     Inode::Dir(DirState {

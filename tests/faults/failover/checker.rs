@@ -62,17 +62,17 @@ pub fn check(history: &[Event], replicas: usize) -> Vec<Violation> {
 }
 
 /// The first few violations of each rule.
-pub fn tell(found: &[Violation]) -> String {
-    let mut told: BTreeMap<Rule, usize> = BTreeMap::new();
+pub fn report(found: &[Violation]) -> String {
+    let mut reported: BTreeMap<Rule, usize> = BTreeMap::new();
     let mut text = String::new();
     for (rule, why) in found {
-        let count = told.entry(*rule).or_default();
+        let count = reported.entry(*rule).or_default();
         *count += 1;
         if *count <= 5 {
             text.push_str(&format!("{rule:?}: {why}\n"));
         }
     }
-    for (rule, count) in told {
+    for (rule, count) in reported {
         text.push_str(&format!("{rule:?}: {count} in all\n"));
     }
     text
@@ -149,15 +149,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn value(&mut self, tp: &'a Tp, offset: i64, value: &'a str, who: String) {
+    fn value(&mut self, tp: &'a Tp, offset: i64, value: &'a str, source: String) {
         match self.values.entry((tp, offset)) {
             Entry::Vacant(vacant) => {
-                vacant.insert((value, who));
+                vacant.insert((value, source));
             }
             Entry::Occupied(first) => {
                 let (known, by) = first.get();
                 if *known != value {
-                    let why = format!("{tp:?} {offset}: {known:.40} {by}, {value:.40} {who}");
+                    let why = format!("{tp:?} {offset}: {known:.40} {by}, {value:.40} {source}");
                     self.say(Rule::TwoValues, why);
                 }
             }
@@ -256,7 +256,7 @@ impl<'a> Checker<'a> {
 
     fn close(&mut self, replicas: usize) {
         if !self.settled {
-            self.say(Rule::NotSettled, "never looked".to_owned());
+            self.say(Rule::NotSettled, "never verified".to_owned());
         }
         let copies = std::mem::take(&mut self.copies);
         for (tp, of_tp) in &copies {
@@ -329,8 +329,8 @@ impl<'a> Checker<'a> {
                 self.say(Rule::Twice, why);
             }
             if offset < copy.high_watermark {
-                let who = format!("on broker {}", copy.broker);
-                self.value(tp, offset, &record.value, who);
+                let source = format!("on broker {}", copy.broker);
+                self.value(tp, offset, &record.value, source);
             }
         }
     }

@@ -39,8 +39,8 @@ pub fn signal(child: &Child, signal: Signal) {
 }
 
 /// Waits for an end; kills what takes too long, which then counts as an error.
-pub fn wait(child: &mut Child, patience: Duration) -> i32 {
-    let until = Instant::now() + patience;
+pub fn wait(child: &mut Child, timeout: Duration) -> i32 {
+    let until = Instant::now() + timeout;
     loop {
         if let Some(status) = child.try_wait().expect("wait") {
             return status_of(status);
@@ -73,9 +73,9 @@ impl Broker {
             .stderr(Stdio::piped())
             .spawn()
             .expect("spawn");
-        let who = format!("broker {} ({})", self.id, child.id());
-        journal.listen(&who, child.stdout.take());
-        journal.listen(&who, child.stderr.take());
+        let name = format!("broker {} ({})", self.id, child.id());
+        journal.listen(&name, child.stdout.take());
+        journal.listen(&name, child.stderr.take());
         self.child = Some(child);
     }
 
@@ -132,11 +132,11 @@ impl Producer {
             .expect("spawn");
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let reported = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut input = child.stdin.take().expect("stdin");
             let mut sent = 0;
-            while !told.load(Ordering::Relaxed) {
+            while !reported.load(Ordering::Relaxed) {
                 let size = 40 + (sent * 7919 + number * 31) % 600;
                 let line = format!("{number}-{sent}-{}\n", "x".repeat(size));
                 if input.write_all(line.as_bytes()).is_err() {
@@ -168,7 +168,7 @@ impl Producer {
         self.thread.is_finished()
     }
 
-    /// What it was told; how many records it was.
+    /// What it was reported; how many records it was.
     pub fn end(self, history: &mut History) -> usize {
         self.stop();
         let (status, sent) = self.thread.join().expect("fed");
@@ -188,19 +188,19 @@ impl Producer {
                 value: word().to_owned(),
             });
         }
-        let told = history.len() - before;
+        let reported = history.len() - before;
         let what = format!(
-            "producer {} with {told} of {sent} acknowledged",
+            "producer {} with {reported} of {sent} acknowledged",
             self.number
         );
-        // One that ends well was told of all its records.
-        let status = if status == 0 && told != sent {
+        // One that ends well was notified of all its records.
+        let status = if status == 0 && reported != sent {
             -1
         } else {
             status
         };
         history.push(Event::Ended { what, status, said });
-        told
+        reported
     }
 }
 
@@ -244,7 +244,7 @@ impl Reader {
         let said = fs::read_to_string(&self.err).unwrap_or_default();
         let reader = self.number;
         let what = format!("reader {reader}");
-        // One that was told to end may say so.
+        // One that was asked to end may say so.
         let status = match (ended, status) {
             (None, 0 | 143) => 0,
             (Some(_), 0) => -1,

@@ -51,7 +51,7 @@ pub struct Copy {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A producer was told that a record is stored.
+    /// An acknowledgement: a producer knows that a record is stored.
     Acknowledged {
         producer: usize,
         tp: Tp,

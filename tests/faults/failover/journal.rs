@@ -1,4 +1,4 @@
-//! What happens, line by line with its time: for whoever asks why a run failed.
+//! What happens, line by line with its time: it shows why a run failed.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -28,13 +28,13 @@ impl Journal {
     }
 
     /// Notes all that a process says.
-    pub fn listen(&self, who: &str, pipe: Option<impl Read + Send + 'static>) {
-        let (journal, who) = (self.clone(), who.to_owned());
+    pub fn listen(&self, name: &str, pipe: Option<impl Read + Send + 'static>) {
+        let (journal, name) = (self.clone(), name.to_owned());
         if let Some(pipe) = pipe {
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).split(b'\n') {
                     let Ok(line) = line else { return };
-                    journal.say(&format!("{who}: {}", String::from_utf8_lossy(&line)));
+                    journal.say(&format!("{name}: {}", String::from_utf8_lossy(&line)));
                 }
             });
         }

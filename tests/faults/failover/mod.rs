@@ -34,7 +34,7 @@ use watch::{Places, Watch};
 
 const PARTITIONS: i64 = 3;
 /// How long anything is waited for that the checker then judges.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One run: its faults, and where its log directories are.
 struct Plan {
@@ -71,10 +71,7 @@ fn a_returning_broker_joins_once() {
     let is_isr = |size: usize| {
         let begun = Instant::now();
         while places.all().iter().any(|led| led.isr.len() != size) {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "never: an in-sync set of {size}"
-            );
+            assert!(begun.elapsed() < TIMEOUT, "never: an in-sync set of {size}");
             std::thread::sleep(Duration::from_millis(1));
         }
         places.topic("quick").expect("a topic").0
@@ -152,7 +149,7 @@ fn a_leader_that_lost_files_gives_way() {
             );
             let begun = Instant::now();
             while places.all().iter().any(|led| led.isr.len() < BROKERS.len()) {
-                assert!(begun.elapsed() < PATIENCE, "{topic}: not in sync again");
+                assert!(begun.elapsed() < TIMEOUT, "{topic}: not in sync again");
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
@@ -169,7 +166,7 @@ fn produce(places: &Places, topic: &str, input: &str) {
     let mut stdin = child.stdin.take().expect("stdin");
     stdin.write_all(input.as_bytes()).expect("fed");
     drop(stdin);
-    assert_eq!(wait(&mut child, PATIENCE), 0, "a producer of {topic}");
+    assert_eq!(wait(&mut child, TIMEOUT), 0, "a producer of {topic}");
 }
 
 fn seed() -> u64 {
@@ -219,7 +216,7 @@ fn run(plan: &Plan) {
         "{}, MQ_SEED={seed}, kept in {}:\n{}{}",
         plan.name,
         dir.display(),
-        checker::tell(&found),
+        checker::report(&found),
         broken.unwrap_or_default()
     );
     if !keeps() {
@@ -280,11 +277,11 @@ impl<'a> Stage<'a> {
                 .stderr(Stdio::null())
                 .spawn()
                 .expect("spawn");
-            if wait(&mut create, PATIENCE) == 0 {
+            if wait(&mut create, TIMEOUT) == 0 {
                 return;
             }
             // Not all brokers are there yet.
-            assert!(begun.elapsed() < PATIENCE, "never created: {topic}");
+            assert!(begun.elapsed() < TIMEOUT, "never created: {topic}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -335,7 +332,7 @@ impl<'a> Stage<'a> {
             if all.len() == 2 * PARTITIONS as usize && all.iter().all(in_sync) {
                 break Some(begun.elapsed());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 break None;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -359,13 +356,13 @@ impl<'a> Stage<'a> {
         for producer in &self.producers {
             producer.stop();
         }
-        let mut told = 0;
+        let mut reported = 0;
         for producer in self.producers.drain(..) {
-            told += producer.end(history);
+            reported += producer.end(history);
         }
         self.journal
-            .say(&format!("{told} records are acknowledged"));
-        println!("    {told} records are acknowledged");
+            .say(&format!("{reported} records are acknowledged"));
+        println!("    {reported} records are acknowledged");
         let tps: Vec<Tp> = self.places.all().into_iter().map(|led| led.tp).collect();
         // Followers hear of the last high watermark a little later.
         let begun = Instant::now();
@@ -378,7 +375,7 @@ impl<'a> Stage<'a> {
             let first = ends.first().copied().flatten();
             first.is_some_and(|(end, mark)| end == mark) && ends.iter().all(|one| *one == first)
         };
-        while !tps.iter().all(equal) && begun.elapsed() < PATIENCE {
+        while !tps.iter().all(equal) && begun.elapsed() < TIMEOUT {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.journal
@@ -397,7 +394,7 @@ impl<'a> Stage<'a> {
         let all = all.expect("many");
         let begun = Instant::now();
         for reader in self.readers.drain(..) {
-            while reader.lines() < all && begun.elapsed() < PATIENCE {
+            while reader.lines() < all && begun.elapsed() < TIMEOUT {
                 std::thread::sleep(Duration::from_millis(10));
             }
             reader.end(&ends, history);

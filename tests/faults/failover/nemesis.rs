@@ -14,7 +14,7 @@ use super::journal::Journal;
 use super::watch::Places;
 
 /// How long a graceful stop may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(40);
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Numbers that look random, and are the same for the same seed.
 pub struct Dice(pub u64);
@@ -133,12 +133,12 @@ impl Nemesis<'_> {
         let wait = Duration::from_micros(self.dice.below(40_000));
         let (rest, pause) = (self.dice.between(0, 1000), self.dice.between(100, 3500));
         let one = usize::try_from(self.dice.below(self.producers.len() as u64)).expect("small");
-        let who = match other {
+        let victim = match other {
             Some(other) => format!("broker {}", BROKERS[other]),
             None => format!("producer {one}"),
         };
         self.say(&format!(
-            "kill {} for {rest:?}, {wait:?} later pause {who} for {pause:?}",
+            "kill {} for {rest:?}, {wait:?} later pause {victim} for {pause:?}",
             BROKERS[at]
         ));
         self.brokers[at].kill();
@@ -200,18 +200,18 @@ impl Nemesis<'_> {
                 .spawn()
                 .map_err(|e| e.to_string())?;
             self.journal.listen("mq-broker stop", stop.stderr.take());
-            let status = wait(&mut stop, STOP_PATIENCE);
+            let status = wait(&mut stop, STOP_TIMEOUT);
             if status == 0 {
                 break;
             }
             // It may have been started just now, and not be running yet.
-            if begun.elapsed() > STOP_PATIENCE {
+            if begun.elapsed() > STOP_TIMEOUT {
                 return Err(format!("'mq-broker stop {id}' ended with {status}"));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         let mut child = self.brokers[at].child.take();
-        let status = child.as_mut().map(|child| wait(child, STOP_PATIENCE));
+        let status = child.as_mut().map(|child| wait(child, STOP_TIMEOUT));
         if status != Some(0) {
             return Err(format!(
                 "broker {id} ended with {status:?} when it was stopped"
@@ -256,7 +256,7 @@ impl Nemesis<'_> {
             // It may be in its daemon's hands, too.
             let _ = fs::remove_dir_all(doomed);
             // The next may not be deleted before this is known.
-            return self.until("a replica made anew", |places| {
+            return self.until("a replacement of the replica", |places| {
                 let uuid = |led: &super::history::Led| {
                     let found = led.replicas.iter().find(|(id, _)| *id == broker);
                     found.map(|(_, uuid)| uuid.clone())

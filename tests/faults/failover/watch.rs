@@ -14,7 +14,7 @@ use super::cluster::BROKERS;
 use super::history::{Event, History, Led, Page, Tp};
 use super::journal::Journal;
 
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const PROBE_INTERVAL: Duration = Duration::from_millis(3);
 
 /// The store, and where each broker keeps its replicas.
 #[derive(Debug, Clone)]
@@ -128,7 +128,7 @@ pub struct Watch {
 impl Watch {
     pub fn start(places: Places, journal: Journal) -> Watch {
         let stop = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&stop);
+        let reported = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             let mut eyes = Eyes {
                 places,
@@ -137,11 +137,11 @@ impl Watch {
                 pages: HashMap::new(),
                 history: Vec::new(),
             };
-            while !told.load(Ordering::Relaxed) {
-                eyes.look();
-                std::thread::sleep(LOOK_EVERY);
+            while !reported.load(Ordering::Relaxed) {
+                eyes.observe();
+                std::thread::sleep(PROBE_INTERVAL);
             }
-            eyes.look();
+            eyes.observe();
             eyes.history
         });
         Watch { stop, thread }
@@ -150,7 +150,7 @@ impl Watch {
     /// Stops; what was seen.
     pub fn end(self) -> History {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().expect("looked")
+        self.thread.join().expect("observed")
     }
 }
 
@@ -163,7 +163,7 @@ struct Eyes {
 }
 
 impl Eyes {
-    fn look(&mut self) {
+    fn observe(&mut self) {
         for name in self.places.topics.clone() {
             let path = self.places.store.join(format!("topics/{name}.json"));
             let Ok(text) = fs::read(&path) else { continue };

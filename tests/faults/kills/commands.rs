@@ -261,8 +261,8 @@ fn produced(place: &Place, ran: &Ran) -> Result<(), Failure> {
     works_on(place, "t")
 }
 
-/// Whoever reads first finds a store and a topic, or is told that there is none; then whoever
-/// writes goes on.
+/// The first reader finds a store and a topic, or reports that there is none; the next writer
+/// goes on.
 fn first_written(place: &Place, ran: &Ran) -> Result<(), Failure> {
     let owed = acknowledged(ran)?;
     OWED.fetch_add(owed.len(), Ordering::Relaxed);
@@ -281,8 +281,8 @@ fn first_written(place: &Place, ran: &Ran) -> Result<(), Failure> {
         hold!(found == Some(1), "half a topic: {found:?} partitions");
     }
     works_on(place, "t")?;
-    let unborn = fs::read_dir(place.store()).map_err(|e| e.to_string())?;
-    let names: Vec<_> = unborn.flatten().map(|entry| entry.file_name()).collect();
+    let staging = fs::read_dir(place.store()).map_err(|e| e.to_string())?;
+    let names: Vec<_> = staging.flatten().map(|entry| entry.file_name()).collect();
     hold!(names.len() <= 8, "leftovers in the store: {names:?}");
     Ok(())
 }
@@ -435,7 +435,7 @@ fn deleted(place: &Place, _: &Ran) -> Result<(), Failure> {
     hold!(found.is_none(), "deleted, but it has {found:?} partitions");
     create(place, &["t", "-p", "2"])?;
     let there = check_log(place, "t", &[], &[])?;
-    hold!(there.is_empty(), "made anew, but {there:?} is there");
+    hold!(there.is_empty(), "created again, but {there:?} is there");
     works_on(place, "t")
 }
 

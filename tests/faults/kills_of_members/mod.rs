@@ -134,7 +134,7 @@ fn count(scenario: &Scenario, place: &Place) -> Result<Calls, Failure> {
     let trace = fs::read_to_string(place.dir().join("trace")).map_err(|e| e.to_string())?;
     hold!(
         scenario.name != "compaction" || trace.contains("\"offsets.log\""),
-        "the log was not written anew"
+        "the log was not rewritten"
     );
     hold!(
         scenario.name != "commit" || trace.contains("\"mqos"),
@@ -168,7 +168,7 @@ fn a_killed_member_leaves_a_group_that_goes_on() {
     if !proc::has_strace("kills_groups") {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
         weight: scenario.share,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::records::{LATER, feed, lines, records};
-use crate::proc::{Failure, PATIENCE, Place, Ran, Running, seen, works_on};
+use crate::proc::{Failure, Place, Ran, Running, TIMEOUT, seen, works_on};
 use rustix::process::Signal;
 
 /// A member that follows.
@@ -72,7 +72,7 @@ impl Play<'_> {
             if owed.is_subset(&come) || (hangs_on_victim && is_over) {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 let missing: Vec<_> = owed.difference(&come).collect();
                 return Err(format!(
                     "those who live do not read on: {missing:?} are missing"
@@ -98,7 +98,7 @@ impl Play<'_> {
             if members.len() == count && members.iter().all(owns) {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 return Err(format!("the group is not shared by {count}: {group}"));
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -158,9 +158,9 @@ impl Play<'_> {
         let place = self.place;
         let described = place.run("mq-groups", &["describe", "g"])?;
         let said = &described.stderr;
-        let unborn = said.contains("GROUP_ID_NOT_FOUND") && self.members.is_empty();
+        let staging = said.contains("GROUP_ID_NOT_FOUND") && self.members.is_empty();
         hold!(
-            unborn || (described.code() == Some(0) && said.is_empty()),
+            staging || (described.code() == Some(0) && said.is_empty()),
             "describe ended with {}: {said}",
             described.status
         );

@@ -13,7 +13,7 @@ pub const LATER: usize = 30;
 
 pub fn lines(from: usize, count: usize) -> Vec<String> {
     (from..from + count)
-        .map(|n| format!("record {n} for whoever reads it"))
+        .map(|n| format!("record {n} for its readers"))
         .collect()
 }
 
@@ -38,7 +38,7 @@ pub fn feed(place: &Place, from: usize, count: usize) -> Result<(), Failure> {
         .map(drop)
 }
 
-/// A log that whoever takes the group's lock next writes anew.
+/// A log that the next holder of the group's lock rewrites.
 pub fn grow(place: &Place) -> Result<(), Failure> {
     place
         .run("mq-groups", &["commit", "g", "t:0=0"])?

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::play::FOLLOW;
 use super::records::{BEFORE, LATER, feed, full};
-use crate::proc::{self, Failure, PATIENCE, Place, Score};
+use crate::proc::{self, Failure, Place, Score, TIMEOUT};
 use mq::clock::SystemClock;
 use mq::disk::OsDisk;
 use mq::group::{JoinOptions, Membership, Subscription};
@@ -19,7 +19,7 @@ use mq::types::TopicName;
 /// next owner is gone: it is read on.
 #[test]
 fn a_partition_that_was_to_move_and_stays_is_read_on() {
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let score = Score::default();
     for way in ["leaves", "dies"] {
         score.case(way, |place| stays(place, way == "dies"));
@@ -51,10 +51,10 @@ fn stays_with(place: &Place, member: &mut Child, dies: bool) -> Result<(), Failu
         subscription: Subscription::to_names([TopicName::new("t").expect("a name")]),
         assignor: None,
         instance_id: None,
-        session_timeout: PATIENCE,
+        session_timeout: TIMEOUT,
         ends: None,
         began_with: None,
-        lock_timeout: PATIENCE,
+        lock_timeout: TIMEOUT,
     };
     let mut other = Membership::join(&store, "g", &options).map_err(|e| e.to_string())?;
     other.assign().map_err(|e| e.to_string())?;
@@ -83,7 +83,7 @@ fn stays_with(place: &Place, member: &mut Child, dies: bool) -> Result<(), Failu
     });
     let mut printed = Vec::new();
     while printed.len() < BEFORE + LATER {
-        match receiver.recv_timeout(PATIENCE) {
+        match receiver.recv_timeout(TIMEOUT) {
             Ok(line) => printed.push(line),
             Err(_) => return Err(format!("{} of {} came", printed.len(), BEFORE + LATER)),
         }

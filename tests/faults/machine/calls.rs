@@ -19,7 +19,7 @@ pub fn inject(place: &Place, fault: &str, args: &[&str]) -> Result<Ran, Failure>
 pub const PRODUCE: [&str; 6] = ["-q", "--batch-size", "1KiB", "-o", ECHO, "t"];
 
 /// The next process finds the partition offline, and the cure works.
-pub fn mended(place: &Place) -> Result<(), Failure> {
+pub fn repaired(place: &Place) -> Result<(), Failure> {
     let one = place.input("one", &["refused".to_owned()]);
     let next = place
         .feed("mq-produce", &["-o", ECHO, "t"], &one)?
@@ -55,7 +55,7 @@ pub fn failed_sync(place: &Place, n: usize, configs: &[&str]) -> Result<(), Fail
         // 1: the sync of a roll, before anything else was appended.
         Some(1 | 74) => {
             clear(&ran)?;
-            mended(place)?;
+            repaired(place)?;
         }
         _ => {
             return Err(ran.ending());

@@ -4,9 +4,9 @@ use crate::proc::{Failure, Place, Ran, Seen, acknowledged, check_log};
 
 pub const ECHO: &str = "%p %o %v\\n";
 
-pub fn lines(who: &str, count: usize) -> Vec<String> {
+pub fn lines(producer: &str, count: usize) -> Vec<String> {
     (0..count)
-        .map(|n| format!("{who} {n} is a line of some length, so that files grow {n}"))
+        .map(|n| format!("{producer} {n} is a line of some length, so that files grow {n}"))
         .collect()
 }
 

@@ -25,7 +25,7 @@ use syncs::slow_syncs;
 
 #[test]
 fn faults_of_the_machine_lose_nothing() {
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     static HELD: Mutex<usize> = Mutex::new(0);
     let mut cases = Cases::default();
     cases.add("a full disk", full_disk);

@@ -22,11 +22,11 @@ pub fn slow_syncs(place: &Place) -> Result<(), Failure> {
     let input = place.input("many", &all);
     let config = ["create", "slow", "-c", "segment.bytes=20000"];
     place.run("mq-topics", &config)?.expect(0)?;
-    let told = |e: mq::error::Error| e.to_string();
+    let reported = |e: mq::error::Error| e.to_string();
     let clock = Arc::new(SystemClock::default());
-    let store = StoreDir::open(Arc::new(OsDisk), clock, place.store()).map_err(told)?;
-    let tp = TopicPartition::new(TopicName::new("slow").map_err(told)?, 0);
-    let reader = open_reader(&Arc::new(store), &tp).map_err(told)?;
+    let store = StoreDir::open(Arc::new(OsDisk), clock, place.store()).map_err(reported)?;
+    let tp = TopicPartition::new(TopicName::new("slow").map_err(reported)?, 0);
+    let reader = open_reader(&Arc::new(store), &tp).map_err(reported)?;
     let delayed = "inject=fdatasync:delay_enter=20000";
     let strace = [
         "strace",
@@ -50,7 +50,7 @@ pub fn slow_syncs(place: &Place) -> Result<(), Failure> {
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|name| name.strip_suffix(".log")?.parse().ok())
             .collect();
-        let synced = reader.page().map_err(told)?.high_watermark;
+        let synced = reader.page().map_err(reported)?.high_watermark;
         most = most.max(bases.iter().filter(|base| **base >= synced).count());
         std::thread::sleep(Duration::from_millis(2));
     }

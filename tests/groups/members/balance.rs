@@ -32,7 +32,7 @@ struct Pending {
     since: Duration,
     /// As if nobody was paused.
     due: Duration,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl<'a> Balance<'a> {
@@ -120,7 +120,7 @@ impl<'a> Balance<'a> {
             kind,
             since: at,
             due,
-            is_told: false,
+            is_reported: false,
         });
     }
 
@@ -166,10 +166,10 @@ impl<'a> Balance<'a> {
         // Nobody can go on with what one who stands still owns.
         let of_paused = last_pause.map(|since| since + self.rules.pause);
         let due = pending.due.max(of_paused.unwrap_or_default());
-        if pending.is_told || (at <= due && !is_end) {
+        if pending.is_reported || (at <= due && !is_end) {
             return;
         }
-        pending.is_told = true;
+        pending.is_reported = true;
         found.push(Violation::TooLate {
             after: pending.kind.to_owned(),
             due,

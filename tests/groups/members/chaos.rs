@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::checker::{check, tell};
+use super::checker::{check, report};
 use super::history::{Event, Process, Rules, Violation};
 use super::member::{Member, record};
 use super::recorder::Recorder;
@@ -21,7 +21,7 @@ const PARTITIONS: usize = 24;
 const MEMBERS_MAX: usize = 6;
 const SESSION: Duration = Duration::from_secs(2);
 /// How long anything is waited for; that it took too long is found by the checker.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 const RULES: Rules = Rules {
     partitions: PARTITIONS,
@@ -134,7 +134,7 @@ impl Chaos {
 
     /// Signals one, after a look at what it was before.
     fn signal(&mut self, n: usize, signal: Signal) {
-        self.recorder.look();
+        self.recorder.observe();
         let member = &mut self.members[n];
         let process = n as Process;
         self.recorder.push(match signal {
@@ -154,20 +154,20 @@ impl Chaos {
     /// Waits for the end of one.
     fn ends(&mut self, n: usize) {
         let member = &mut self.members[n];
-        let status = member.end_within(PATIENCE);
-        self.recorder.look();
-        let told = member.complaint().lines().map(str::to_owned).collect();
+        let status = member.end_within(TIMEOUT);
+        self.recorder.observe();
+        let reported = member.complaint().lines().map(str::to_owned).collect();
         self.recorder.push(Event::Ended {
             process: n as Process,
             status,
-            told,
+            reported,
         });
     }
 
     /// One to three disturbances, then a look whether all is well again.
     fn disturb(&mut self) {
         for _ in 0..=self.next(3) {
-            self.bury();
+            self.reap();
             let paused = self.live.iter().position(|n| self.members[*n].is_paused);
             let at = self.next(self.live.len());
             let n = self.live[at];
@@ -183,7 +183,7 @@ impl Chaos {
             }
             let pause = self.next(30) as u64;
             self.recorder.sleep(Duration::from_millis(pause));
-            self.recorder.look();
+            self.recorder.observe();
         }
         // A pause is noticed after a session timeout: only now and then it is waited for.
         let mut live = self.live.iter().copied();
@@ -205,16 +205,16 @@ impl Chaos {
     fn settle(&mut self) {
         let started = Instant::now();
         loop {
-            self.bury();
+            self.reap();
             let running: BTreeSet<Process> = self
                 .live
                 .iter()
                 .filter(|n| !self.members[**n].is_paused)
                 .map(|n| *n as Process)
                 .collect();
-            let view = self.recorder.look();
+            let view = self.recorder.observe();
             let is_shared = view.is_some_and(|view| view.is_shared_by(&running, PARTITIONS));
-            if is_shared || running.is_empty() || started.elapsed() >= PATIENCE {
+            if is_shared || running.is_empty() || started.elapsed() >= TIMEOUT {
                 return;
             }
             self.recorder.sleep(Duration::from_millis(2));
@@ -222,7 +222,7 @@ impl Chaos {
     }
 
     /// Those who ended by themselves are started no more; one runs, always.
-    fn bury(&mut self) {
+    fn reap(&mut self) {
         for n in self.live.clone() {
             if self.members[n].child.try_wait().expect("wait").is_some() {
                 self.live.retain(|live| *live != n);
@@ -243,18 +243,18 @@ impl Chaos {
         self.settle();
         let started = Instant::now();
         while self.group.committed().values().sum::<i64>() < produced as i64 {
-            if started.elapsed() >= PATIENCE {
+            if started.elapsed() >= TIMEOUT {
                 break;
             }
             self.recorder.sleep(Duration::from_millis(20));
-            self.recorder.look();
+            self.recorder.observe();
         }
         for n in self.live.clone() {
             self.signal(n, Signal::TERM);
         }
         self.record_output();
         let (violations, worst) = check(&self.recorder.history, &RULES);
-        let (again, rejoined) = tell(&self.recorder.history);
+        let (again, rejoined) = report(&self.recorder.history);
         println!(
             "chaos: {} processes, {rejoined} joined again, {produced} records, {again} came again; worst times to balance: {worst:?} ({:?} stalled)",
             self.members.len(),

@@ -35,8 +35,8 @@ pub fn check(history: &History, rules: &Rules) -> (Vec<Violation>, BTreeMap<Stri
             Event::Ended {
                 process,
                 status,
-                told,
-            } => members.ended(*process, *status, told, &mut found),
+                reported,
+            } => members.ended(*process, *status, reported, &mut found),
             Event::Seen(view) => members.seen(view, &mut found),
             Event::Committed(commit) => offsets.take(commit, &mut members, &mut found),
             Event::Stored {
@@ -68,7 +68,7 @@ pub fn check(history: &History, rules: &Rules) -> (Vec<Violation>, BTreeMap<Stri
 }
 
 /// How often a record was delivered again, and how many members joined again.
-pub fn tell(history: &History) -> (usize, usize) {
+pub fn report(history: &History) -> (usize, usize) {
     let mut members = Members::default();
     let mut seen = BTreeSet::new();
     let mut again = 0;
@@ -159,13 +159,13 @@ impl Members {
         &mut self,
         process: Process,
         status: i32,
-        told: &[String],
+        reported: &[String],
         found: &mut Vec<Violation>,
     ) {
         if self.killed.contains(&process) {
             return;
         }
-        let others = told.iter().filter(|line| !line.contains(JOINS_AGAIN));
+        let others = reported.iter().filter(|line| !line.contains(JOINS_AGAIN));
         let others = others.count();
         let mut ids = self.of_process.get(&process).into_iter().flatten();
         let was_away = self.paused.contains(&process) || ids.any(|id| self.evicted.contains(id));
@@ -179,7 +179,7 @@ impl Members {
             found.push(Violation::EndedBadly {
                 process,
                 status,
-                told: told.to_vec(),
+                reported: reported.to_vec(),
             });
         }
     }
@@ -239,7 +239,7 @@ impl Offsets {
                 .as_ref()
                 .is_some_and(|before| before.says(*to, commit))
             {
-                // Of a file that was written anew: it says the same again.
+                // Of a file that was rewritten: it says the same again.
                 continue;
             }
             if members.removed.contains(id) {
@@ -375,7 +375,7 @@ fn is_excused(tp: &Tp, offset: i64, by: &[Process], members: &Members, offsets: 
             let last = offsets.last.get(&((*id).clone(), tp.clone())).copied();
             (owned || is_one) && last.unwrap_or(0) <= offset
         });
-        // As whom it printed a record, nobody can tell, but for one that passed it by a commit.
+        // As which of its members it printed a record is unknown, but for one that passed it by a commit.
         let passed = ids.iter().filter(|id| offsets.has_passed(id, tp, offset));
         counts += times.saturating_sub(excuses.count()).max(passed.count());
     }

@@ -76,11 +76,11 @@ fn stored(partition: i64, offset: i64) -> Event {
     }
 }
 
-fn ended(process: Process, status: i32, told: &[&str]) -> Event {
+fn ended(process: Process, status: i32, reported: &[&str]) -> Event {
     Event::Ended {
         process,
         status,
-        told: told.iter().map(|line| (*line).to_owned()).collect(),
+        reported: reported.iter().map(|line| (*line).to_owned()).collect(),
     }
 }
 
@@ -116,7 +116,7 @@ fn good() -> History {
         (3600, ended(1, 137, &[])),
         (3700, seen(5, &[("c", 2, &[1]), ("d", 3, &[0])])),
         (3800, committed(2, "d", 5, &[(0, 4)])),
-        // The file was written anew.
+        // The file was rewritten.
         (3810, committed(2, "c", 4, &[(1, 3)])),
         (3820, committed(2, "d", 5, &[(0, 4)])),
         (3900, Stopped(2)),
@@ -180,7 +180,7 @@ fn good_histories_pass() {
 }
 
 #[test]
-fn balance_is_told() {
+fn balance_is_reported() {
     let _tally = Tally::start();
     Tally::case();
     let (_, worst) = check(&good(), &RULES);
@@ -409,7 +409,7 @@ fn commits() {
 }
 
 #[test]
-fn those_who_stood_still() {
+fn members_that_stood_still() {
     let _tally = Tally::start();
     // It is not there for a second and more, the others share its partitions.
     found("NotBack", |entries| {
@@ -472,7 +472,7 @@ fn balances() {
         delayed(1)(&mut history.entries);
         assert_eq!(violations(&history), [], "case {late}");
     }
-    // Nobody looked any more whether it ever came to that.
+    // Nobody observed any more whether it ever came to that.
     let last = [
         seen(8, &[("d", 3, &[0, 1])]),
         seen(7, &[("d", 3, &[0]), ("e", 4, &[1])]),
@@ -485,7 +485,7 @@ fn balances() {
 }
 
 #[test]
-fn one_who_stands_still_alone() {
+fn a_lone_member_that_stands_still() {
     let _tally = Tally::start();
     let history = |last: u64| {
         let mut history = History::default();
@@ -514,7 +514,7 @@ fn one_who_stands_still_alone() {
 }
 
 #[test]
-fn one_who_stands_still_before_it_is_in() {
+fn a_member_that_stands_still_before_it_has_joined() {
     let _tally = Tally::start();
     let history = |last: u64| {
         let mut history = History::default();

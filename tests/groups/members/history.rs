@@ -28,14 +28,14 @@ pub enum Event {
     Paused(Process),
     /// It goes on.
     Resumed(Process),
-    /// It ended, by itself or as asked; what it told, a line each.
+    /// It ended, by itself or as asked; what it reported, a line each.
     Ended {
         process: Process,
         /// 128 and the signal's number where one ended it.
         status: i32,
-        told: Vec<String>,
+        reported: Vec<String>,
     },
-    /// `group.json` was looked at.
+    /// `group.json` was examined.
     Seen(Arc<View>),
     /// A line of `offsets.log` that commits, in the order of the file.
     Committed(Commit),
@@ -76,7 +76,7 @@ impl History {
         let mut text = String::new();
         let mut last = String::new();
         for Entry { at, event } in &self.entries {
-            let told = match event {
+            let reported = match event {
                 Event::Started(process)
                 | Event::LeftUnread(process)
                 | Event::Stopped(process)
@@ -89,18 +89,18 @@ impl History {
                     format!("{event:?}")
                 }
                 Event::Seen(view) => {
-                    let mut told = String::new();
+                    let mut reported = String::new();
                     for (id, member) in &view.members {
                         let owns = member.owned.contains(tp);
                         if owns || processes.contains(&member.pid) {
-                            let _ = write!(told, "{}={id} owns: {owns}; ", member.pid);
+                            let _ = write!(reported, "{}={id} owns: {owns}; ", member.pid);
                         }
                     }
-                    if told == last {
+                    if reported == last {
                         continue;
                     }
-                    last.clone_from(&told);
-                    told
+                    last.clone_from(&reported);
+                    reported
                 }
                 Event::Committed(commit) => match commit.offsets.get(tp) {
                     Some(to) if (to - offset).abs() < 5000 => {
@@ -110,7 +110,7 @@ impl History {
                 },
                 _ => continue,
             };
-            let _ = writeln!(text, "{:.3} {told}", at.as_secs_f64());
+            let _ = writeln!(text, "{:.3} {reported}", at.as_secs_f64());
         }
         text
     }
@@ -120,7 +120,7 @@ impl History {
         let mut last = None;
         let mut text = String::new();
         for Entry { at, event } in &self.entries {
-            let told = match event {
+            let reported = match event {
                 Event::Seen(view) if last.replace(Arc::clone(view)).as_ref() == Some(view) => {
                     continue;
                 }
@@ -129,7 +129,7 @@ impl History {
                 other => format!("{other:?}"),
             };
             if *at <= moment && *at + Duration::from_secs(4) > moment {
-                let _ = writeln!(text, "{:.3} {told}", at.as_secs_f64());
+                let _ = writeln!(text, "{:.3} {reported}", at.as_secs_f64());
             }
         }
         text
@@ -187,11 +187,11 @@ pub enum Violation {
     CommitSkipped { member: String, tp: Tp, offset: i64 },
     /// A process that went on is no member, and has not ended.
     NotBack { process: Process },
-    /// A process ended badly that was not taken for dead, or told more than one line of it.
+    /// A process ended badly that was not taken for dead, or reported more than one line of it.
     EndedBadly {
         process: Process,
         status: i32,
-        told: Vec<String>,
+        reported: Vec<String>,
     },
     /// Partitions were not shared by those who run, and by nobody else, in time.
     TooLate {

@@ -10,7 +10,7 @@ use crate::cli::Shell;
 use crate::common::switches::is_long;
 use crate::tally::Tally;
 
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 #[test]
 fn a_job_finishes_though_members_die() {
@@ -47,10 +47,10 @@ fn a_job_finishes_though_members_die() {
             .is_none()
             .then(|| members[n].signal(Signal::KILL));
     }
-    members[0].end_within(PATIENCE);
-    members[1].end_within(PATIENCE);
+    members[0].end_within(TIMEOUT);
+    members[1].end_within(TIMEOUT);
     for member in &mut members[2..] {
-        assert_eq!(member.end_within(PATIENCE), 0, "{}", member.complaint());
+        assert_eq!(member.end_within(TIMEOUT), 0, "{}", member.complaint());
     }
     let committed = GroupDir::of(shell.store(), "g").committed();
     assert_eq!(committed.values().sum::<i64>(), records);
@@ -90,7 +90,7 @@ fn a_spare_waits_and_takes_over() {
     );
     holder.kill().expect("killed");
     holder.wait().expect("ended");
-    assert_eq!(spare.end_within(PATIENCE), 0, "{}", spare.complaint());
+    assert_eq!(spare.end_within(TIMEOUT), 0, "{}", spare.complaint());
     assert_eq!(
         spare.printed().len(),
         40_003,
@@ -119,7 +119,7 @@ fn members_that_commit_on_exit_or_never_end_as_well() {
         ];
         let mut members: Vec<Member> = (0..3).map(|n| Member::start(&shell, n, &args)).collect();
         for member in &mut members {
-            assert_eq!(member.end_within(PATIENCE), 0, "{}", member.complaint());
+            assert_eq!(member.end_within(TIMEOUT), 0, "{}", member.complaint());
         }
         let committed = GroupDir::of(shell.store(), group).committed();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Who is refused, and what he is told; topics that come later.
+//! Members that are refused, and the text of the refusal; topics that come later.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use super::view::GroupDir;
 use crate::cli::Shell;
 use crate::tally::Tally;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn wait_for(what: &str, holds: impl Fn() -> bool) {
     let started = std::time::Instant::now();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "{what}");
+        assert!(started.elapsed() < TIMEOUT, "{what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -108,12 +108,14 @@ fn topics_and_partitions_that_come_later_are_read() {
     wait_for("what is left is read on", || {
         printed().contains("log.a 1 a1")
     });
-    shell.produce(&["log.b"], b"anew\n");
-    wait_for("a topic made anew", || printed().contains("log.b 0 anew"));
+    shell.produce(&["log.b"], b"again\n");
+    wait_for("a topic created again", || {
+        printed().contains("log.b 0 again")
+    });
     assert!(!printed().contains("other"));
     for mut member in members {
         member.signal(Signal::TERM);
-        member.end_within(PATIENCE);
+        member.end_within(TIMEOUT);
     }
 }
 
@@ -139,7 +141,7 @@ fn starting_at_the_end_skips_nothing_for_a_successor() {
         3,
         &["-g", "g", "t", "-o", "end", "-e", "-f", "%p %o %v\\n"],
     );
-    assert_eq!(last.end_within(PATIENCE), 0, "{}", last.complaint());
+    assert_eq!(last.end_within(TIMEOUT), 0, "{}", last.complaint());
     members.push(last);
     let seen: Vec<_> = members.iter().flat_map(Member::printed).collect();
     assert!(seen.iter().all(|(_, _, value)| value == "new"));
@@ -167,7 +169,7 @@ fn a_bound_ends_the_read_of_a_group() {
 }
 
 #[test]
-fn a_topic_that_is_deleted_ends_those_who_named_it() {
+fn a_topic_that_is_deleted_ends_the_members_that_named_it() {
     let _tally = Tally::start();
     for (topics, more, status) in [("a", "", 1), ("a", "-e", 1), ("a*", "", 143)] {
         Tally::case();
@@ -191,7 +193,7 @@ fn a_topic_that_is_deleted_ends_those_who_named_it() {
         });
         std::thread::sleep(Duration::from_millis(100));
         shell.topics(&["delete", "a", "--yes"]);
-        shell.produce(&["a"], b"anew\n");
+        shell.produce(&["a"], b"again\n");
         std::thread::sleep(Duration::from_millis(300));
         let out = child.stdout.take().expect("stdout");
         let read = std::thread::spawn(move || std::io::read_to_string(out).expect("read"));
@@ -207,22 +209,22 @@ fn a_topic_that_is_deleted_ends_those_who_named_it() {
                 rustix::process::kill_process(pid.expect("a pid"), Signal::TERM).expect("sent");
                 break child.wait().expect("ended");
             }
-            assert!(started.elapsed() < PATIENCE, "{args:?}: it goes on");
+            assert!(started.elapsed() < TIMEOUT, "{args:?}: it goes on");
             std::thread::sleep(Duration::from_millis(10));
         };
-        let told = std::io::read_to_string(child.stderr.take().expect("stderr")).expect("read");
-        assert!(told.contains("was deleted"), "{args:?}: {told}");
+        let reported = std::io::read_to_string(child.stderr.take().expect("stderr")).expect("read");
+        assert!(reported.contains("was deleted"), "{args:?}: {reported}");
         let printed = read.join().expect("read");
         if status == 143 {
-            assert_eq!(status_seen.code(), None, "{told}");
+            assert_eq!(status_seen.code(), None, "{reported}");
             assert!(
-                ["anew", "y"]
+                ["again", "y"]
                     .iter()
                     .all(|line| printed.lines().any(|l| l == *line)),
                 "the others go on"
             );
         } else {
-            assert_eq!(status_seen.code(), Some(status), "{args:?}: {told}");
+            assert_eq!(status_seen.code(), Some(status), "{args:?}: {reported}");
         }
     }
 }

@@ -62,8 +62,8 @@ impl Member {
     }
 
     /// Waits for its end; the exit status, 128 and the signal's number where one ended it.
-    pub fn end_within(&mut self, patience: Duration) -> i32 {
-        let until = Instant::now() + patience;
+    pub fn end_within(&mut self, timeout: Duration) -> i32 {
+        let until = Instant::now() + timeout;
         loop {
             if let Some(status) = self.child.try_wait().expect("wait") {
                 return status_of(status);

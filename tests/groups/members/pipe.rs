@@ -54,7 +54,7 @@ fn what_the_reader_did_not_take_is_not_committed() {
 }
 
 #[test]
-fn a_reader_that_is_gone_ends_who_waits_for_records() {
+fn a_reader_that_is_gone_ends_a_member_that_waits_for_records() {
     let _tally = Tally::start();
     for script in [
         "mq-consume t | head -1 > some",

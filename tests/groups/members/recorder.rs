@@ -74,7 +74,7 @@ impl Recorder {
 
     /// Looks at the group, with processes for pids: what is found committed now was perhaps
     /// committed before.
-    pub fn look(&mut self) -> Option<Arc<View>> {
+    pub fn observe(&mut self) -> Option<Arc<View>> {
         let text = std::fs::read_to_string(self.group.path("group.json")).ok()?;
         if text != self.text || self.view.is_none() {
             let mut view = View::of(&text);
@@ -92,7 +92,7 @@ impl Recorder {
         Some(view)
     }
 
-    /// Reads the log on; one that was written anew, from its beginning.
+    /// Reads the log on; a rewritten one from its beginning.
     fn read_log(&mut self) {
         let path = self.group.path("offsets.log");
         loop {

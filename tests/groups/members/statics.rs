@@ -9,7 +9,7 @@ use super::view::{GroupDir, View};
 use crate::cli::Shell;
 use crate::tally::Tally;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn wait_for(group: &GroupDir, what: &str, holds: impl Fn(&View) -> bool) -> View {
     let started = Instant::now();
@@ -19,7 +19,7 @@ fn wait_for(group: &GroupDir, what: &str, holds: impl Fn(&View) -> bool) -> View
         {
             return view;
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: {:#?}", group.view());
+        assert!(started.elapsed() < TIMEOUT, "{what}: {:#?}", group.view());
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -63,7 +63,7 @@ fn a_static_member_returns_without_a_rebalance() {
         let of_one = owned_by(&before, one.pid()).expect("a member");
         let of_two = owned_by(&before, two.pid()).expect("a member");
         one.signal(signal);
-        one.end_within(PATIENCE);
+        one.end_within(TIMEOUT);
         std::thread::sleep(Duration::from_millis(300));
         let away = group.view().expect("a view");
         assert_eq!(
@@ -81,7 +81,7 @@ fn a_static_member_returns_without_a_rebalance() {
         assert_eq!(owned_by(&after, two.pid()).as_ref(), Some(&of_two));
         let started = Instant::now();
         while two.printed().len() + again.printed().len() < 6 {
-            assert!(started.elapsed() < PATIENCE);
+            assert!(started.elapsed() < TIMEOUT);
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -111,7 +111,7 @@ fn a_static_member_that_stays_away_loses_its_partitions() {
         view.members.len() == 2 && view.is_stable()
     });
     one.signal(Signal::KILL);
-    one.end_within(PATIENCE);
+    one.end_within(TIMEOUT);
     let gone = Instant::now();
     let view = wait_for(&group, "one is removed", |view| {
         view.members.len() == 1 && view.is_stable()

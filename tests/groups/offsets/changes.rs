@@ -114,7 +114,7 @@ fn a_header_of_rows_is_passed_over() {
 }
 
 #[test]
-fn a_move_beyond_an_edge_is_told() {
+fn a_move_beyond_an_edge_is_reported() {
     let _tally = Tally::start();
     let shell = shop();
     for (by, consent, said) in [
@@ -151,7 +151,7 @@ fn a_move_beyond_an_edge_is_told() {
 }
 
 #[test]
-fn an_offset_that_was_taken_away_is_told_from_what_is_not_known() {
+fn an_offset_that_was_taken_away_differs_from_an_unknown_one() {
     let _tally = Tally::start();
     let shell = shop();
     groups(&shell, &["undo", "g", "--yes"]);
@@ -193,7 +193,7 @@ fn an_undo_goes_over_what_members_read_since() {
 }
 
 #[test]
-fn a_file_written_anew_keeps_what_can_be_taken_back() {
+fn a_rewritten_file_keeps_what_can_be_taken_back() {
     let _tally = Tally::start();
     Tally::case();
     let shell = shop();
@@ -208,7 +208,7 @@ fn a_file_written_anew_keeps_what_can_be_taken_back() {
     groups(&shell, &["delete-offsets", "g", "--topic", "u", "--yes"]);
     assert!(
         fs::metadata(&log).expect("a log").len() < 10_000,
-        "not written anew"
+        "not rewritten"
     );
     assert_eq!(export(&shell, "g"), "t,0,3\nt,1,4\n");
     for expected in [BEFORE, "t,0,3\nt,1,4\n", BEFORE] {
@@ -312,7 +312,7 @@ fn what_expired_is_gone() {
         "{}",
         done.err
     );
-    // Used again it begins anew, and the old offsets do not come back.
+    // Used again it begins again, and the old offsets do not come back.
     groups(&shell, &["commit", "g", "u:1=2"]);
     assert_eq!(export(&shell, "g"), "u,1,2\n");
     assert!(groups(&shell, &["history", "g"]).contains("expire"));

@@ -1,11 +1,11 @@
-//! What is configured, damaged, and planned: set, told and shown.
+//! What is configured, damaged, and planned: set, reported and shown.
 
 use std::fs;
 
 use rustix::process::Signal;
 
 use super::shop::{BEFORE, export, groups, member, shop};
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::tally::Tally;
 
 const RETENTION: &str = "offsets.retention.minutes";
@@ -51,13 +51,13 @@ fn a_config_is_set_kept_by_members_and_taken_back() {
         "tsv",
     ]);
     assert_eq!(same, "", "nothing would change");
-    // While a member lives, which writes the file anew: it joins, and it leaves.
+    // While a member lives, which rewrites the file: it joins, and it leaves.
     Tally::case();
     let mut member = member(&shell, "g");
     assert_eq!(configs_shown(&shell), format!("{RETENTION}=90"));
     alter(&["-c", &format!("{RETENTION}=91")]);
     member.signal(Signal::INT);
-    member.end_within(PATIENCE);
+    member.end_within(TIMEOUT);
     assert_eq!(configs_shown(&shell), format!("{RETENTION}=91"));
     Tally::case();
     let plan = alter(&["--unset", RETENTION, "--dry-run", "--format", "tsv"]);

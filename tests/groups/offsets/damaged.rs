@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 
 use super::shop::{BEFORE, export_if_there, groups, member, shop};
-use crate::cli::{Done, PATIENCE, Shell};
+use crate::cli::{Done, Shell, TIMEOUT};
 use crate::tally::Tally;
 
 fn file(shell: &Shell, name: &str) -> PathBuf {
@@ -26,7 +26,7 @@ fn run(shell: &Shell, args: &[&str]) -> Done {
 }
 
 #[test]
-fn whoever_makes_group_json_anew_says_so() {
+fn the_process_that_recreates_group_json_says_so() {
     let _tally = Tally::start();
     for args in [
         &["reset", "g", "--to", "start", "--yes"][..],
@@ -55,7 +55,7 @@ fn whoever_makes_group_json_anew_says_so() {
 }
 
 #[test]
-fn what_group_json_would_tell_is_unknown() {
+fn what_group_json_would_say_is_unknown() {
     let _tally = Tally::start();
     let shell = damaged();
     for (args, status, out, err) in [
@@ -90,13 +90,13 @@ fn what_group_json_would_tell_is_unknown() {
             done.err
         );
         assert!(done.text().starts_with(out), "{args:?}: {}", done.text());
-        let told = if err.is_empty() {
+        let reported = if err.is_empty() {
             done.text()
         } else {
             done.err.clone()
         };
         assert!(
-            done.err.contains(err) && told.contains("groups/g/group.json"),
+            done.err.contains(err) && reported.contains("groups/g/group.json"),
             "{args:?}: {} {}",
             done.text(),
             done.err
@@ -109,7 +109,7 @@ fn what_group_json_would_tell_is_unknown() {
 }
 
 #[test]
-fn bad_lines_are_told_by_all_who_read_them() {
+fn bad_lines_are_reported_by_all_their_readers() {
     let _tally = Tally::start();
     let shell = shop();
     let log = file(&shell, "offsets.log");
@@ -150,7 +150,7 @@ fn the_processes_to_be_ended_are_named() {
     let says = format!("alive: process {pid}\n");
     assert!(done.err.ends_with(&says), "{} {says}", done.err);
     member.signal(Signal::KILL);
-    member.end_within(PATIENCE);
+    member.end_within(TIMEOUT);
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_group_without_its_log_can_be_deleted() {
         done.err.contains("NON_EMPTY_GROUP") && done.err.contains("end them first: process");
     assert!(done.status == 1 && named, "{}", done.err);
     member.signal(Signal::KILL);
-    member.end_within(PATIENCE);
+    member.end_within(TIMEOUT);
 }
 
 #[test]

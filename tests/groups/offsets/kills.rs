@@ -11,7 +11,7 @@ use crate::cli::{Done, Shell, run};
 use crate::sweep::{CALLS, calls_in, killing, thinned};
 use crate::tally::Tally;
 
-/// A command whose kills are looked at.
+/// A command whose kills are examined.
 struct Form {
     name: &'static str,
     prepare: &'static [&'static [&'static str]],

@@ -1,4 +1,4 @@
-//! What an administrator does with a group's offsets: moved, taken back, deleted, cloned, looked
+//! What an administrator does with a group's offsets: moved, taken back, deleted, cloned, verified
 //! at. `MQ_BLESS=1` rewrites the wording in tests/snapshots/offsets.
 
 mod changes;

@@ -6,7 +6,7 @@ use super::shop::{groups, shop};
 use crate::tally::Tally;
 
 #[test]
-fn the_history_tells_all_of_it() {
+fn the_history_shows_all_of_it() {
     let _tally = Tally::start();
     Tally::case();
     let shell = shop();
@@ -16,7 +16,7 @@ fn the_history_tells_all_of_it() {
     groups(&shell, &["delete", "g", "--yes"]);
     let tsv = groups(&shell, &["history", "g", "--format", "tsv"]);
     let rows: Vec<Vec<&str>> = tsv.lines().map(|line| line.split('\t').collect()).collect();
-    let told: Vec<String> = rows
+    let reported: Vec<String> = rows
         .iter()
         .map(|row| [row[1], row[3], row[4], row[5]].join(" "))
         .collect();
@@ -24,10 +24,10 @@ fn the_history_tells_all_of_it() {
         .iter()
         .enumerate()
     {
-        assert_eq!(told[at], *row, "{tsv}");
+        assert_eq!(reported[at], *row, "{tsv}");
     }
-    assert!(told.contains(&"commit u 0 10".to_owned()), "{tsv}");
-    let last = &told[told.len() - 3..];
+    assert!(reported.contains(&"commit u 0 10".to_owned()), "{tsv}");
+    let last = &reported[reported.len() - 3..];
     assert_eq!(
         last,
         ["delete-offsets t 0 -", "undo t 0 3", "delete - - -"],
@@ -79,14 +79,14 @@ fn peek_shows_where_a_group_is() {
     ] {
         Tally::case();
         let tsv = groups(&shell, &[args, &["--format", "tsv"]].concat());
-        let told: String = tsv
+        let reported: String = tsv
             .lines()
             .map(|line| {
                 let row: Vec<&str> = line.split('\t').collect();
                 format!("{} {} {} {} {}\n", row[1], row[2], row[3], row[4], row[7])
             })
             .collect();
-        assert_eq!(told, expected, "{args:?}");
+        assert_eq!(reported, expected, "{args:?}");
     }
     Tally::case();
     assert_eq!(
@@ -204,7 +204,7 @@ fn check_speaks_nagios() {
 }
 
 #[test]
-fn verify_tells_of_bad_lines() {
+fn verify_reports_bad_lines() {
     let _tally = Tally::start();
     Tally::case();
     let shell = shop();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::{PATIENCE, Running, Shell};
+use crate::cli::{Running, Shell, TIMEOUT};
 
 /// Two topics of two partitions, ten records in each, and group g at 3, 4 and 5.
 pub fn shop() -> Shell {
@@ -48,7 +48,7 @@ pub fn member(shell: &Shell, group: &str) -> Running {
         &["-g", group, "--commit-interval", "50ms", "t"],
     );
     member.says("t0-9");
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     while !export(shell, group).contains("t,0,10\nt,1,10") {
         assert!(Instant::now() < until, "nothing is committed");
         std::thread::sleep(Duration::from_millis(20));

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::has;
 use super::shop::{groups, member, shop};
-use crate::cli::{Done, PATIENCE, Running, Shell};
+use crate::cli::{Done, Running, Shell, TIMEOUT};
 use crate::tally::Tally;
 
 /// Less than the period in which looks come by themselves.
@@ -22,7 +22,7 @@ fn wait(shell: &Shell, args: &[&str]) -> Done {
 fn start(shell: &Shell, args: &[&str]) -> Running {
     let mut running = shell.start("mq-groups", &[&["wait"], args].concat());
     let says = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("no member reads");
-    assert!(running.err.until(PATIENCE, says), "it did not begin");
+    assert!(running.err.until(TIMEOUT, says), "it did not begin");
     std::thread::sleep(Duration::from_millis(300));
     let ended = running.child.try_wait().expect("wait");
     assert!(ended.is_none(), "{ended:?}");
@@ -101,7 +101,7 @@ fn a_commit_wakes_it() {
         assert!(waiting.child.try_wait().expect("wait").is_none(), "lag 1");
         let committed = Instant::now();
         groups(&shell, &["commit", "g", "t:1=11"]);
-        let done = waiting.end_within(PATIENCE);
+        let done = waiting.end_within(TIMEOUT);
         took[usize::from(is_log_replaced)].push(committed.elapsed());
         assert_eq!(done.status, 0, "{}", done.err);
         assert!(
@@ -132,11 +132,11 @@ fn members_at_work_end_it() {
         "{described}"
     );
     member.signal(Signal::TERM);
-    member.end_within(PATIENCE);
+    member.end_within(TIMEOUT);
 }
 
 #[test]
-fn a_time_that_is_up_is_told_with_75() {
+fn a_time_that_is_up_ends_with_75() {
     let _tally = Tally::start();
     let shell = shop();
     for (args, says) in [
@@ -171,7 +171,7 @@ fn a_time_that_is_up_is_told_with_75() {
 }
 
 #[test]
-fn what_is_not_there_is_told_at_once() {
+fn what_is_not_there_is_reported_at_once() {
     let _tally = Tally::start();
     let shell = shop();
     for (args, says) in [
@@ -196,7 +196,7 @@ fn what_is_not_there_is_told_at_once() {
     Tally::case();
     let mut waiting = start(&shell, &["g"]);
     groups(&shell, &["delete", "g", "--yes"]);
-    let done = waiting.end_within(PATIENCE);
+    let done = waiting.end_within(TIMEOUT);
     assert_eq!(done.status, 1, "{}", done.err);
     assert!(done.err.contains("GROUP_ID_NOT_FOUND"), "{}", done.err);
 }
@@ -210,7 +210,7 @@ fn a_topic_that_goes_unread_is_not_caught_up_with() {
     groups(&shell, &["commit", "g", "v:0=1"]);
     let mut waiting = start(&shell, &["g", "--topic", "v"]);
     shell.topics(&["delete", "v", "--yes"]);
-    let done = waiting.end_within(PATIENCE);
+    let done = waiting.end_within(TIMEOUT);
     assert_eq!(done.status, 1, "{}", done.err);
     let says = "group 'g' lost v:0 with 1 of its records unread";
     assert!(done.err.contains(says), "{}", done.err);
@@ -236,7 +236,7 @@ fn lag_that_is_not_known_is_not_low() {
     Tally::case();
     let mut waiting = start(&shell, &["g", "--topic", "t"]);
     fs::rename(&away, &there).expect("moved back");
-    let done = waiting.end_within(PATIENCE);
+    let done = waiting.end_within(TIMEOUT);
     assert_eq!(done.status, 0, "{}", done.err);
     Tally::case();
     let shell = shop();
@@ -307,13 +307,13 @@ fn a_signal_ends_it() {
     let _tally = Tally::start();
     let shell = shop();
     for (signal, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
-        let mut quickest = PATIENCE;
+        let mut quickest = TIMEOUT;
         for _ in 0..3 {
             Tally::case();
             let mut waiting = start(&shell, &["g"]);
             let sent = Instant::now();
             waiting.signal(signal);
-            let done = waiting.end_within(PATIENCE);
+            let done = waiting.end_within(TIMEOUT);
             quickest = quickest.min(sent.elapsed());
             assert_eq!(done.status, status, "{}", done.err);
             let says = "stopped before group 'g' has caught up: lag 18 in 3 partitions";
@@ -354,7 +354,7 @@ fn waiting_costs_next_to_nothing() {
     let (woken, took) = (later_sleeps - sleeps, later_ms - ms);
     assert!(woken <= 12 && took <= 200, "woken {woken} times, {took} ms");
     waiting.signal(Signal::TERM);
-    waiting.end_within(PATIENCE);
+    waiting.end_within(TIMEOUT);
 }
 
 #[test]
@@ -386,23 +386,23 @@ fn a_terminal_shows_how_far_it_is() {
     groups(&shell, &["commit", "g", "t:1=10"]);
     script.says("the lag of group 'g' is 0");
     script.says("status 0");
-    script.end_within(PATIENCE);
+    script.end_within(TIMEOUT);
 }
 
 /// Starts a wait for something that is not there yet.
 fn start_early(shell: &Shell, args: &[&str], says: &str) -> Running {
     let mut running = shell.start("mq-groups", &[&["wait", "--wait"], args].concat());
-    tells(&running, says);
+    reports(&running, says);
     std::thread::sleep(Duration::from_millis(300));
     let ended = running.child.try_wait().expect("wait");
     assert!(ended.is_none(), "{ended:?}");
     running
 }
 
-/// Waits until it has told something on stderr.
-fn tells(running: &Running, text: &str) {
+/// Waits until it has reported something on stderr.
+fn reports(running: &Running, text: &str) {
     let says = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(text);
-    assert!(running.err.until(PATIENCE, says), "it did not tell: {text}");
+    assert!(running.err.until(TIMEOUT, says), "it did not tell: {text}");
 }
 
 #[test]
@@ -413,17 +413,17 @@ fn what_is_not_there_yet_is_waited_for_where_asked() {
     let no_store = format!("there is no store at {}", shell.store().display());
     let mut waiting = start_early(&shell, &["new"], &no_store);
     shell.produce(&["t"], b"a\nb\n");
-    tells(&waiting, "there is no group 'new'");
+    reports(&waiting, "there is no group 'new'");
     let mut of_topic = start_early(&shell, &["new", "--topic", "v"], "there is no group 'new'");
     groups(&shell, &["commit", "new", "t:0=1"]);
-    tells(
+    reports(
         &waiting,
         "no member reads for group 'new' now: lag 1 in 1 partition",
     );
-    tells(&of_topic, "has no committed offset of v");
+    reports(&of_topic, "has no committed offset of v");
     let committed = Instant::now();
     groups(&shell, &["commit", "new", "t:0=2"]);
-    let done = waiting.end_within(PATIENCE);
+    let done = waiting.end_within(TIMEOUT);
     assert_eq!(done.status, 0, "{}", done.err);
     assert!(
         committed.elapsed() < Duration::from_secs(10),
@@ -432,7 +432,7 @@ fn what_is_not_there_yet_is_waited_for_where_asked() {
     assert_eq!(done.err.matches("; waiting (Ctrl-C ends)").count(), 2);
     shell.produce(&["v"], b"a\n");
     groups(&shell, &["commit", "new", "v:0=1"]);
-    let done = of_topic.end_within(PATIENCE);
+    let done = of_topic.end_within(TIMEOUT);
     assert_eq!(done.status, 0, "{}", done.err);
     Tally::case();
     let near = wait(&shell, &["--wait", "neww", "--timeout", "200ms"]);
@@ -466,7 +466,7 @@ fn what_is_not_there_yet_is_waited_for_where_asked() {
             Tally::case();
             let mut waiting = start_early(&shell, args, "there is no ");
             waiting.signal(signal);
-            let done = waiting.end_within(PATIENCE);
+            let done = waiting.end_within(TIMEOUT);
             assert_eq!(done.status, status, "{}", done.err);
             assert!(
                 done.err.contains("stopped while it waited: "),
@@ -488,7 +488,7 @@ fn a_group_that_comes_is_seen_by_its_watch() {
         let mut waiting = start_early(&shell, &[&group], "there is no group");
         let came = Instant::now();
         groups(&shell, &["commit", &group, "t:0=10"]);
-        assert_eq!(waiting.end_within(PATIENCE).status, 0);
+        assert_eq!(waiting.end_within(TIMEOUT).status, 0);
         took.push(came.elapsed());
     }
     took.sort();
@@ -502,7 +502,7 @@ fn once_it_was_there_it_does_not_go_unread() {
     let shell = shop();
     let mut waiting = start(&shell, &["g", "--wait"]);
     groups(&shell, &["delete", "g", "--yes"]);
-    let done = waiting.end_within(PATIENCE);
+    let done = waiting.end_within(TIMEOUT);
     assert_eq!(done.status, 1, "{}", done.err);
     assert!(done.err.contains("GROUP_ID_NOT_FOUND"), "{}", done.err);
 }
@@ -558,8 +558,8 @@ fn a_reader_that_is_gone_leaves_its_result() {
                 .output()
                 .expect("sh");
             assert!(run.status.success());
-            let told = fs::read_to_string(shell.dir().join("status")).expect("status");
-            assert_eq!(told.trim(), status.to_string(), "{args} {format}");
+            let reported = fs::read_to_string(shell.dir().join("status")).expect("status");
+            assert_eq!(reported.trim(), status.to_string(), "{args} {format}");
         }
     }
 }

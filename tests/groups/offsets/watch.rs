@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::has;
 use super::shop::{groups, shop};
-use crate::cli::{PATIENCE, Running};
+use crate::cli::{Running, TIMEOUT};
 use crate::tally::Tally;
 
 #[test]
@@ -24,7 +24,7 @@ fn watch_prints_a_block_for_each_change() {
     watch.says("g\tt\t0\t9\t0\t11\t2\t");
     std::thread::sleep(Duration::from_millis(2500));
     watch.signal(Signal::INT);
-    let done = watch.end_within(PATIENCE);
+    let done = watch.end_within(TIMEOUT);
     assert_eq!(done.status, 130, "{}", done.err);
     assert_eq!(
         done.text().lines().count(),
@@ -45,7 +45,7 @@ fn watch_ends_with_its_reader_although_nothing_changes() {
     let mut out = watch.stdout.take().expect("a pipe");
     out.read_exact(&mut first).expect("a block");
     drop(out);
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TIMEOUT;
     let status = loop {
         if let Some(status) = watch.try_wait().expect("wait") {
             break status;
@@ -69,7 +69,7 @@ fn a_store_that_is_moved_away_or_deleted_ends_a_watch() {
                 "deleted" => std::fs::remove_dir_all(shell.store()).expect("deleted"),
                 _ => std::fs::rename(shell.store(), shell.dir().join("away")).expect("moved"),
             }
-            let done = watch.end_within(PATIENCE);
+            let done = watch.end_within(TIMEOUT);
             assert_eq!(done.status, 1, "{how} {args:?}: {}", done.err);
             let says = format!(
                 "the store at {} was moved or deleted during the wait",
@@ -119,7 +119,7 @@ fn watch_gives_the_terminal_back() {
         std::thread::sleep(Duration::from_millis(300));
         script.feed(keys);
         script.says("after ");
-        let done = script.end_within(PATIENCE);
+        let done = script.end_within(TIMEOUT);
         let text = done.text();
         let line = |word: &str| {
             let at = text.rfind(word).expect(word) + word.len();

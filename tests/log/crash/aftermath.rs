@@ -2,7 +2,7 @@
 
 use super::workloads::{SYNC_EACH, worker};
 use crate::common::history::{Event, check};
-use crate::common::rig::{Ledger, PATIENCE, tp, view};
+use crate::common::rig::{Ledger, TIMEOUT, tp, view};
 use crate::common::sim_disk::SimDisk;
 use crate::common::tally::Tally;
 use mq::client::Admin;
@@ -27,20 +27,24 @@ pub fn aftermath(sim: &SimDisk, ledger: &mut Ledger) -> Result<()> {
             let tp = tp(&topic, partition);
             worker.read(ledger, &tp)?;
             worker.append(ledger, &tp, 2, 30)?;
-            // Who appends has synced what the topic file says; who only looked has not.
+            // Who appends has synced what the topic file says; who only verified has not.
             ledger.views.insert(topic.clone(), vec![found.clone()]);
             worker.read(ledger, &tp)?;
             // Once a writer has been there, nothing is left for a deep look to find, not even what
             // reads would do without.
-            let looked = Admin::new(&worker.store, PATIENCE).verify(&tp, true)?;
-            assert!(looked.findings.is_empty(), "{tp}: {:#?}", looked.findings);
+            let verified = Admin::new(&worker.store, TIMEOUT).verify(&tp, true)?;
+            assert!(
+                verified.findings.is_empty(),
+                "{tp}: {:#?}",
+                verified.findings
+            );
         }
     }
     Ok(())
 }
 
 /// Looks at what a fault left, and fails the test if that is not as promised.
-pub fn judge(what: &str, sim: &SimDisk, ledger: &Ledger) -> usize {
+pub fn assess(what: &str, sim: &SimDisk, ledger: &Ledger) -> usize {
     Tally::case();
     let mut ledger = ledger.clone();
     ledger.errors.clear();

@@ -1,6 +1,6 @@
 //! Operations that fail, each once.
 
-use super::aftermath::{after_power_cut, judge};
+use super::aftermath::{after_power_cut, assess};
 use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_ROLLS, CREATE, NEVER_AND_ROLL, RETAIN_NONE, TRIM,
     TRIM_NEVER, Workload, worker,
@@ -13,7 +13,7 @@ use mq::error::Kind;
 use mq::store::topics::topic_file;
 use rustix::io::Errno;
 
-/// Every operation fails once; what is told must be true, and work goes on, if need be after a
+/// Every operation fails once; what is reported must be true, and work goes on, if need be after a
 /// repair.
 fn fail_everywhere(workload: &Workload, errno: Errno) {
     let ops = count_ops(workload);
@@ -45,7 +45,7 @@ fn fail_everywhere(workload: &Workload, errno: Errno) {
                 };
                 ledger.errors.clear();
                 repair_offline(&what, &sim, &mut ledger);
-                judge(
+                assess(
                     &format!("{what}, power cut {power_cut}"),
                     &sim.process(),
                     &ledger,

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use mq::client::open_reader;
 
-use super::aftermath::{after_power_cut, aftermath, judge};
+use super::aftermath::{after_power_cut, aftermath, assess};
 use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
-    NEVER_AND_ROLL, REBUILD, RESCUE, Workload, t0, worker,
+    LOST_STATE, NEVER_AND_ROLL, REWRITE, Workload, t0, worker,
 };
 use super::{count_ops, run_with};
 use crate::common::rig::{Ledger, read_on};
@@ -29,14 +29,14 @@ fn cut_later(workload: &Workload, on: impl Fn(&SimDisk, &mut Ledger)) {
             "{} stopped at {n} of {ops} ({at}), cut later",
             workload.name
         );
-        judge(
+        assess(
             &format!("{what}, all lost"),
             &next.if_crashed(&mut |_| 0),
             &cut,
         );
         for seed in 0..3 {
             let left = next.if_crashed(&mut seeded(seed * 1000 + n));
-            judge(&format!("{what}, lost by seed {seed}"), &left, &cut);
+            assess(&format!("{what}, lost by seed {seed}"), &left, &cut);
         }
     }
 }
@@ -85,22 +85,22 @@ fn what_an_open_reader_saw_meanwhile() {
             });
             let at = sim.trace().last().cloned().unwrap_or_default();
             let saw = saw.lock().expect("one at a time");
-            assert!(!saw.history.events.is_empty(), "nobody looked before {n}");
+            assert!(!saw.history.events.is_empty(), "nobody observed before {n}");
             ledger.history.events.extend(saw.history.events.clone());
             let cut = after_power_cut(&ledger);
             let what = format!("{}, read and cut before {n} of {ops} ({at})", workload.name);
-            judge(
+            assess(
                 &format!("{what}, all lost"),
                 &sim.if_crashed(&mut |_| 0),
                 &cut,
             );
             let left = sim.if_crashed(&mut seeded(n));
-            judge(&format!("{what}, lost by seed"), &left, &cut);
+            assess(&format!("{what}, lost by seed"), &left, &cut);
         }
     }
 }
 
-/// Who appends answers for all that he built on.
+/// An appending process answers for all that it built on.
 fn successor_then_cut(workload: &Workload) {
     cut_later(workload, |sim, ledger| {
         let done = aftermath(sim, ledger);
@@ -128,8 +128,8 @@ successors! {
     successor_in_alter: ALTER,
     successor_in_add_partitions: ADD_PARTITIONS,
     successor_in_delete: DELETE,
-    successor_in_rescue: RESCUE,
-    successor_in_rebuild: REBUILD,
+    successor_in_rewrite: REWRITE,
+    successor_in_lost_state_recovery: LOST_STATE,
 }
 
 /// Another boot id alone says nothing about the disk: what is found is synced before it is shown.

@@ -1,10 +1,10 @@
 //! Processes that die at an operation, or are cut off there with the power.
 
-use super::aftermath::{after_power_cut, aftermath, judge};
+use super::aftermath::{after_power_cut, aftermath, assess};
 use super::workloads::{
     ADD_PARTITIONS, ALTER, APPEND, APPEND_FIVE, APPEND_NEVER, APPEND_ROLLS, CREATE, DELETE,
-    NEVER_AND_ROLL, REBUILD, RESCUE, RETAIN, RETAIN_NEVER, RETAIN_NONE, SURVIVOR, SURVIVOR_NEVER,
-    TRIM, TRIM_AND_REBUILD, TRIM_BESIDE, TRIM_NEVER, TWO_WRITERS, Workload,
+    LOST_STATE, NEVER_AND_ROLL, RETAIN, RETAIN_NEVER, RETAIN_NONE, REWRITE, SURVIVOR,
+    SURVIVOR_NEVER, TRIM, TRIM_AND_LOST_STATE, TRIM_BESIDE, TRIM_NEVER, TWO_WRITERS, Workload,
 };
 use super::{count_ops, run_with};
 use crate::common::sim_disk::{first_choices, seeded};
@@ -30,21 +30,21 @@ fn stop_everywhere(workload: &Workload) {
             );
             let cut = after_power_cut(&ledger);
             let seeds = if is_long() { 40 } else { 2 };
-            judge(
+            assess(
                 &format!("{what}, all lost"),
                 &sim.if_crashed(&mut |_| 0),
                 &cut,
             );
-            judge(
+            assess(
                 &format!("{what}, nothing lost"),
                 &sim.if_crashed(&mut |n| n - 1),
                 &cut,
             );
             for seed in 0..seeds {
                 let left = sim.if_crashed(&mut seeded(seed * 1000 + n));
-                judge(&format!("{what}, lost by seed {seed}"), &left, &cut);
+                assess(&format!("{what}, lost by seed {seed}"), &left, &cut);
             }
-            judge(&format!("{what}, killed"), &sim.kill(), &ledger);
+            assess(&format!("{what}, killed"), &sim.kill(), &ledger);
         }
     }
 }
@@ -85,17 +85,17 @@ fn stop_twice_at(workload: &Workload, stops: impl Iterator<Item = u64>, stride: 
                 assert!(first.is_dead(), "{what}: {:?}", ledger.errors);
                 let what = format!("{what} ({died_at})");
                 let cut = after_power_cut(&ledger);
-                judge(
+                assess(
                     &format!("{what}, all lost"),
                     &first.if_crashed(&mut |_| 0),
                     &cut,
                 );
-                judge(
+                assess(
                     &format!("{what}, by seed"),
                     &first.if_crashed(&mut seeded(n * 77 + m)),
                     &cut,
                 );
-                judge(&format!("{what}, killed"), &first.kill(), &ledger);
+                assess(&format!("{what}, killed"), &first.kill(), &ledger);
                 m += stride;
             }
         }
@@ -125,12 +125,12 @@ stops! {
     stop_in_alter: ALTER,
     stop_in_delete: DELETE,
     stop_in_add_partitions: ADD_PARTITIONS,
-    stop_in_rescue: RESCUE,
-    stop_in_rebuild: REBUILD,
+    stop_in_rewrite: REWRITE,
+    stop_in_lost_state_recovery: LOST_STATE,
     stop_in_trim: TRIM,
     stop_in_trim_never: TRIM_NEVER,
     stop_in_trim_beside_a_writer: TRIM_BESIDE,
-    stop_in_rebuild_after_a_trim: TRIM_AND_REBUILD,
+    stop_in_lost_state_recovery_after_a_trim: TRIM_AND_LOST_STATE,
     stop_in_retention: RETAIN,
     stop_in_retention_never: RETAIN_NEVER,
     stop_in_retention_of_all: RETAIN_NONE,
@@ -143,8 +143,8 @@ fn stop_in_the_recovery_from_a_stop() {
     stop_twice(&APPEND_ROLLS, 17);
     stop_twice(&NEVER_AND_ROLL, 11);
     stop_twice(&ALTER, 13);
-    stop_twice(&RESCUE, 13);
-    stop_twice(&REBUILD, 7);
+    stop_twice(&REWRITE, 13);
+    stop_twice(&LOST_STATE, 7);
     stop_twice(&TRIM, 17);
     stop_twice(&TRIM_NEVER, 19);
 }
@@ -169,7 +169,7 @@ fn every_choice_of_a_power_cut() {
             let most = if is_long() { 3_000 } else { 60 };
             first_choices(most, |choice| {
                 let what = format!("{} cut at {n} ({at})", workload.name);
-                judge(&what, &sim.if_crashed(choice), &ledger);
+                assess(&what, &sim.if_crashed(choice), &ledger);
             });
         }
     }

@@ -195,7 +195,7 @@ pub const ALTER: Workload = Workload {
 };
 
 pub const DELETE: Workload = Workload {
-    name: "delete and make anew",
+    name: "delete and create again",
     before: |sim, ledger| some_written(sim, ledger, SYNC_EACH, 2),
     run: |sim, ledger| {
         let mut one = worker(sim, 2)?;
@@ -307,8 +307,8 @@ pub const TRIM_BESIDE: Workload = Workload {
 };
 
 /// The page file is gone after a trim: what was trimmed stays gone.
-pub const TRIM_AND_REBUILD: Workload = Workload {
-    name: "rebuild of a trimmed log without a page",
+pub const TRIM_AND_LOST_STATE: Workload = Workload {
+    name: "lost-state recovery of a trimmed log",
     before: |sim, ledger| {
         some_written(sim, ledger, ROLLS, 9)?;
         worker(sim, 2)?.trim(ledger, &t0(), 7)?;
@@ -319,8 +319,8 @@ pub const TRIM_AND_REBUILD: Workload = Workload {
 };
 
 /// A dead holder of the sync lock left its note: the next one copies.
-pub const RESCUE: Workload = Workload {
-    name: "rescue",
+pub const REWRITE: Workload = Workload {
+    name: "rewrite of unsynced bytes",
     before: |sim, ledger| some_written(sim, ledger, ROLLS_EACH, 3),
     run: |sim, ledger| {
         let dying = sim.process();
@@ -346,8 +346,8 @@ pub const RESCUE: Workload = Workload {
 };
 
 /// The page file is gone: the log is moved into a new directory.
-pub const REBUILD: Workload = Workload {
-    name: "rebuild without a page",
+pub const LOST_STATE: Workload = Workload {
+    name: "lost-state recovery",
     before: |sim, ledger| {
         some_written(sim, ledger, ROLLS, 9)?;
         remove_page(sim);

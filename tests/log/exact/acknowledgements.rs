@@ -35,11 +35,14 @@ fn the_echo_keeps_the_input_order() {
         .collect();
     assert!(values == input, "the echo is out of order");
     let stored = shell.consume_text(&["-e", "-f", "%v %p %o\\n", "-o", "5000", "t"]);
-    let (mut told, mut stored): (Vec<&str>, Vec<&str>) =
+    let (mut reported, mut stored): (Vec<&str>, Vec<&str>) =
         (out.lines().collect(), stored.lines().collect());
-    told.sort_unstable();
+    reported.sort_unstable();
     stored.sort_unstable();
-    assert!(told == stored, "the echo names other places than the log");
+    assert!(
+        reported == stored,
+        "the echo names other places than the log"
+    );
 }
 
 #[test]

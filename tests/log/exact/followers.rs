@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::common::switches::is_long;
 use crate::tally::Tally;
 
 #[test]
-fn a_deleted_topic_ends_those_who_use_it() {
+fn a_deleted_topic_ends_the_processes_that_use_it() {
     let _tally = Tally::start();
     let shell = Shell::new();
     shell.produce(&["t"], b"old 1\nold 2\n");
@@ -28,18 +28,18 @@ fn a_deleted_topic_ends_those_who_use_it() {
         "{}",
         done.err
     );
-    assert_eq!(told(&done.err), 1, "{}", done.err);
+    assert_eq!(reported(&done.err), 1, "{}", done.err);
     Tally::case();
     producer.feed(b"late\n");
     let done = producer.end();
     assert_ne!(done.status, 0, "{}", done.err);
-    assert_eq!(told(&done.err), 1, "{}", done.err);
+    assert_eq!(reported(&done.err), 1, "{}", done.err);
     Tally::case();
     assert_eq!(shell.consume_text(&["-e", "t"]), "new\n");
 }
 
-/// Failures told, without their cures.
-fn told(err: &str) -> usize {
+/// Failures reported, without their cures.
+fn reported(err: &str) -> usize {
     err.lines()
         .filter(|line| line.starts_with("mq-") && !line.contains(": created "))
         .count()
@@ -74,7 +74,7 @@ fn a_follower_sees_what_comes() {
     }
     Tally::case();
     follower.signal(rustix::process::Signal::INT);
-    let done = follower.end_within(PATIENCE);
+    let done = follower.end_within(TIMEOUT);
     assert_eq!(done.status, 130, "{}", done.err);
     assert_eq!(done.text().lines().count(), 4);
 }

@@ -1,6 +1,6 @@
 //! What a template says of a record's place: its number in the run, and its log's edges.
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 
 #[test]
 fn records_are_numbered_in_the_order_in_which_they_are_printed() {
@@ -27,7 +27,7 @@ fn records_are_numbered_in_the_order_in_which_they_are_printed() {
     assert_eq!(echo, b"0:a 1:b 2:c ");
     let peek = ["peek", "g", "-B", "2", "-A", "0", "-f", "%i "];
     assert_eq!(shell.ok("mq-groups", &peek, b""), b"0 1 2 3 ");
-    // What is taken literally is told, as mq-consume does.
+    // What is taken literally is reported, as mq-consume does.
     for args in [
         &["peek", "g", "-f", "%{json} "][..],
         &["skip", "g", "t:0", "--dry-run", "-f", "%{json} "],
@@ -41,7 +41,7 @@ fn records_are_numbered_in_the_order_in_which_they_are_printed() {
     shell.produce(&["t"], b"d\n");
     running.says("2 d\n");
     running.signal(rustix::process::Signal::TERM);
-    running.end_within(PATIENCE);
+    running.end_within(TIMEOUT);
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn the_logs_edges_are_those_at_the_time() {
     shell.produce(&["-p", "1", "t"], b"d\n");
     running.says("d 2\n");
     running.signal(rustix::process::Signal::TERM);
-    running.end_within(PATIENCE);
+    running.end_within(TIMEOUT);
     let peek = ["peek", "g", "-f", "%p%W "];
     assert_eq!(shell.ok("mq-groups", &peek, b""), b"02 12 12 ");
-    // A producer is told nothing by them, and does not know them.
+    // Nothing of them is reported to a producer, which does not know them.
     shell.produce(&["-f", "%i,%w,%W,%v\\n", "u"], b"5,6,7,v\n");
     assert_eq!(shell.consume_text(&["-e", "-f", "%o %v", "u"]), "0 v");
     let refused = shell.run("mq-produce", &["-o", "%W\\n", "u"], b"w\n");

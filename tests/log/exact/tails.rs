@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::cli::{PATIENCE, Shell};
+use crate::cli::{Shell, TIMEOUT};
 use crate::tally::Tally;
 
 /// Partition, timestamp and value of each record.
@@ -148,7 +148,7 @@ fn what_lies_before_the_last_is_not_read() {
     assert_eq!((small.status, small.text().as_str()), (0, "99998\n99999\n"));
     let near = read(&["--tail", "2", "--grep", "^9.*7$"]);
     assert_eq!((near.status, near.text().as_str()), (0, "99987\n99997\n"));
-    // Who has to look there is told, and gets what was found.
+    // Who has to look there is reported, and gets what was found.
     let far = read(&["--tail", "2", "--grep", "^(5|99999)$"]);
     assert_eq!(
         (far.status, far.text().as_str()),
@@ -206,7 +206,7 @@ fn its_memory_is_that_of_places_and_it_follows_then() {
         let records: usize = n.parse().expect("a number");
         let whole = running
             .out
-            .until(PATIENCE, |out| out.len() >= (records - 1) * 101);
+            .until(TIMEOUT, |out| out.len() >= (records - 1) * 101);
         assert!(whole, "{}", String::from_utf8_lossy(&running.err.bytes()));
         let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id()));
         let status = status.expect("its status");
@@ -220,7 +220,7 @@ fn its_memory_is_that_of_places_and_it_follows_then() {
         shell.produce(&["t"], format!("more after {n}\n").as_bytes());
         running.says(&format!("more after {n}\n"));
         running.signal(rustix::process::Signal::TERM);
-        let done = running.end_within(PATIENCE);
+        let done = running.end_within(TIMEOUT);
         let text = done.text();
         let mut found: Vec<&str> = text.lines().collect();
         assert_eq!(found.pop(), Some(format!("more after {n}").as_str()));

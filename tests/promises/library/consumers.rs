@@ -26,7 +26,7 @@ fn drain(consumer: &mut Consumer) -> mq::error::Result<(u64, i64)> {
 }
 
 #[test]
-fn a_kept_place_is_not_one_in_a_topic_that_was_made_anew() {
+fn a_kept_place_is_not_one_in_a_topic_that_was_created_again() {
     let place = Place::with(1);
     place.fill(100);
     let mut consumer = Consumer::new(&place.store);
@@ -45,17 +45,23 @@ fn a_kept_place_is_not_one_in_a_topic_that_was_made_anew() {
     place.create(1);
     place.fill(50);
     let mut consumer = Consumer::new(&place.store);
-    let told = consumer.assign(&place.tp(0), kept, None);
-    assert_eq!(told.expect_err("another topic").kind(), Kind::UnknownTopic);
+    let refused = consumer.assign(&place.tp(0), kept, None);
+    assert_eq!(
+        refused.expect_err("another topic").kind(),
+        Kind::UnknownTopic
+    );
     consumer.assign(&place.tp(0), 0, None).expect("assigned");
-    let told = consumer.seek(&place.tp(0), kept);
-    assert_eq!(told.expect_err("another topic").kind(), Kind::UnknownTopic);
+    let refused = consumer.seek(&place.tp(0), kept);
+    assert_eq!(
+        refused.expect_err("another topic").kind(),
+        Kind::UnknownTopic
+    );
     // A plain offset says only how far the log has to go.
     consumer.seek(&place.tp(0), 100).expect("sought");
     for _ in 0..2 {
-        let told = drain(&mut consumer).expect_err("beyond the end");
-        assert_eq!(told.kind(), Kind::OffsetOutOfRange, "{told}");
-        assert!(told.cure_text().is_some());
+        let refused = drain(&mut consumer).expect_err("beyond the end");
+        assert_eq!(refused.kind(), Kind::OffsetOutOfRange, "{refused}");
+        assert!(refused.cure_text().is_some());
     }
     consumer.seek(&place.tp(0), 50).expect("sought");
     assert_eq!(drain(&mut consumer).expect("the end"), (0, -1));
@@ -70,8 +76,8 @@ fn a_partition_that_is_assigned_twice_is_read_once() {
         consumer.assign(&place.tp(0), from, None).expect("assigned");
     }
     assert_eq!(drain(&mut consumer).expect("read"), (5, 5));
-    let told = consumer.seek(&place.tp(1), 0).expect_err("not assigned");
-    assert_eq!(told.kind(), Kind::Usage, "{told}");
+    let refused = consumer.seek(&place.tp(1), 0).expect_err("not assigned");
+    assert_eq!(refused.kind(), Kind::Usage, "{refused}");
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn a_group_without_members_is_a_bookmark() {
     // Back again; not while a member lives.
     let mut alive = member.open().expect("joined");
     assert!(alive.try_next(Duration::from_millis(100)).is_none());
-    let told = admin.commit_offsets("mark", &kept).expect_err("it lives");
-    assert_eq!(told.kind(), Kind::NonEmptyGroup);
+    let refused = admin.commit_offsets("mark", &kept).expect_err("it lives");
+    assert_eq!(refused.kind(), Kind::NonEmptyGroup);
     drop(alive);
     admin.commit_offsets("mark", &kept).expect("committed");
     assert_eq!(admin.offsets("mark").expect("read"), kept);
@@ -38,16 +38,16 @@ fn a_group_without_members_is_a_bookmark() {
         .replace("=7", "=11")
         .parse()
         .expect("positions");
-    let told = admin.commit_offsets("mark", &beyond).expect_err("beyond");
-    assert_eq!(told.kind(), Kind::OffsetOutOfRange);
+    let refused = admin.commit_offsets("mark", &beyond).expect_err("beyond");
+    assert_eq!(refused.kind(), Kind::OffsetOutOfRange);
 
     place.admin.delete_topic(&place.topic).expect("deleted");
     place.create(2);
     place.fill(20);
-    let told = admin
+    let refused = admin
         .commit_offsets("mark", &kept)
         .expect_err("another topic");
-    assert_eq!(told.kind(), Kind::UnknownTopic);
+    assert_eq!(refused.kind(), Kind::UnknownTopic);
     let fresh = store.group("mark").topics(["t"]).to_end();
     assert_eq!(
         fresh.open().expect("joined").count(),

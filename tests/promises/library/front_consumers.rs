@@ -151,12 +151,12 @@ fn only_the_partitions_that_were_asked_for_are_read() {
     let read = offsets(&mut consumer);
     assert_eq!(read.len(), 20);
     assert!(read.iter().all(|(partition, _)| *partition != 1));
-    let told = store.consumer(["t"]).partitions([3]).open();
-    assert_eq!(told.expect_err("not there").kind(), Kind::UnknownTopic);
-    let told = store.consumer(["t", "nowhere"]).open();
-    assert_eq!(told.expect_err("not there").kind(), Kind::UnknownTopic);
-    let told = store.consumer([""; 0]).open();
-    assert_eq!(told.expect_err("none").kind(), Kind::Usage);
+    let refused = store.consumer(["t"]).partitions([3]).open();
+    assert_eq!(refused.expect_err("not there").kind(), Kind::UnknownTopic);
+    let refused = store.consumer(["t", "nowhere"]).open();
+    assert_eq!(refused.expect_err("not there").kind(), Kind::UnknownTopic);
+    let refused = store.consumer([""; 0]).open();
+    assert_eq!(refused.expect_err("none").kind(), Kind::Usage);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn owned_and_borrowed_records_have_what_was_sent() {
 }
 
 #[test]
-fn damage_is_told_once_and_the_other_partitions_are_read() {
+fn damage_is_reported_once_and_the_other_partitions_are_read() {
     let place = Place::with(2);
     let mut producer = Producer::open(
         &place.store,

@@ -166,10 +166,11 @@ fn by_hand_records_are_done_in_any_order() {
         for (partition, offset) in done {
             consumer.done(&id(*partition, *offset)).expect("handed out");
         }
-        let told = consumer.commit().expect("committed");
+        let reported = consumer.commit().expect("committed");
         let committed = [0, 1].map(|partition| place.committed_of(partition));
-        let told = [0, 1].map(|partition| told.get(&place.tp(partition)).expect("assigned"));
-        assert_eq!(told, committed);
+        let reported =
+            [0, 1].map(|partition| reported.get(&place.tp(partition)).expect("assigned"));
+        assert_eq!(reported, committed);
         committed
     };
     assert_eq!(committed(&[]), [0, 0]);
@@ -336,7 +337,7 @@ fn a_topic_that_is_deleted_is_lost() {
     place.admin.delete_topic(&place.topic).expect("deleted");
     let until = Instant::now() + SOON;
     let mut lost = 0;
-    let told = loop {
+    let reported = loop {
         assert!(Instant::now() < until);
         match named.poll(Duration::from_millis(100)) {
             Ok(Event::Lost(partitions)) => lost += partitions.len(),
@@ -345,7 +346,7 @@ fn a_topic_that_is_deleted_is_lost() {
             Err(e) => break e,
         }
     };
-    assert_eq!((told.kind(), lost), (Kind::UnknownTopic, 1));
+    assert_eq!((reported.kind(), lost), (Kind::UnknownTopic, 1));
     assert!(matches!(named.poll(SOON), Ok(Event::End)));
     assert!(named.next().is_none());
     drop(named);
@@ -375,7 +376,7 @@ fn a_topic_that_is_deleted_is_lost() {
 }
 
 #[test]
-fn a_member_begins_where_it_is_told_and_ends_at_the_end() {
+fn a_member_begins_at_the_given_offset_and_ends_at_the_end() {
     let place = Place::with(1);
     place.fill(10);
     let read = |options: GroupOptions| {
@@ -391,19 +392,22 @@ fn a_member_begins_where_it_is_told_and_ends_at_the_end() {
         read(place.member().from(OffsetSpec::Start)).is_empty(),
         "it goes on"
     );
-    let told = place
+    let reported = place
         .front()
         .group("h")
         .topics(["t"])
         .from(OffsetSpec::At(11))
         .open();
-    let mut consumer = told.expect("joined");
-    let told = consumer.try_next(SOON).expect("told").expect_err("beyond");
-    assert_eq!(told.kind(), Kind::OffsetOutOfRange);
+    let mut consumer = reported.expect("joined");
+    let reported = consumer
+        .try_next(SOON)
+        .expect("reported")
+        .expect_err("beyond");
+    assert_eq!(reported.kind(), Kind::OffsetOutOfRange);
 }
 
 #[test]
-fn what_is_gone_is_told_to_a_member() {
+fn what_is_gone_is_reported_to_a_member() {
     let place = Place::with(1);
     place.fill(2);
     let mut consumer = place.member().open().expect("joined");
@@ -437,9 +441,12 @@ fn a_member_that_must_miss_nothing_fails() {
     place.raise_log_start(0, 5);
     // While it reads, each attempt fails, and nothing is passed over.
     for _ in 0..2 {
-        let told = consumer.try_next(SOON).expect("told").expect_err("gone");
+        let reported = consumer
+            .try_next(SOON)
+            .expect("reported")
+            .expect_err("gone");
         assert_eq!(
-            (told.kind(), told.offset()),
+            (reported.kind(), reported.offset()),
             (Kind::OffsetOutOfRange, Some(2))
         );
     }
@@ -447,10 +454,13 @@ fn a_member_that_must_miss_nothing_fails() {
     assert_eq!(place.committed_of(0), 2);
     // As it begins, the membership ends.
     let mut consumer = member().open().expect("joined");
-    let told = consumer.try_next(SOON).expect("told").expect_err("gone");
-    assert_eq!(told.kind(), Kind::OffsetOutOfRange);
+    let reported = consumer
+        .try_next(SOON)
+        .expect("reported")
+        .expect_err("gone");
+    assert_eq!(reported.kind(), Kind::OffsetOutOfRange);
     let words = "t:0: offsets 2 to 4 were removed before they were read";
-    assert!(told.to_string().contains(words), "{told}");
+    assert!(reported.to_string().contains(words), "{reported}");
     assert!(consumer.try_next(SOON).is_none());
     drop(consumer);
     assert_eq!(place.committed_of(0), 2);
@@ -458,10 +468,13 @@ fn a_member_that_must_miss_nothing_fails() {
     let group = place.front().group("h").topics(["t"]);
     let below = group.from(OffsetSpec::At(1)).on_missed(OnMissed::Fail);
     let mut consumer = below.open().expect("joined");
-    let told = consumer.try_next(SOON).expect("told").expect_err("gone");
+    let reported = consumer
+        .try_next(SOON)
+        .expect("reported")
+        .expect_err("gone");
     assert!(
-        told.to_string().contains("offsets 1 to 4 were removed"),
-        "{told}"
+        reported.to_string().contains("offsets 1 to 4 were removed"),
+        "{reported}"
     );
 }
 
@@ -531,9 +544,15 @@ fn a_member_that_the_group_removed_has_lost_its_partitions_and_joins_again() {
         _ => None,
     });
     assert_eq!(lost, [place.tp(0)]);
-    let told = consumer.done(&before[0].id()).expect_err("lost");
-    assert_eq!((told.kind(), told.group()), (Kind::Fenced, Some("g")));
-    assert_eq!((told.topic(), told.partition()), (Some("t"), Some(0)));
+    let reported = consumer.done(&before[0].id()).expect_err("lost");
+    assert_eq!(
+        (reported.kind(), reported.group()),
+        (Kind::Fenced, Some("g"))
+    );
+    assert_eq!(
+        (reported.topic(), reported.partition()),
+        (Some("t"), Some(0))
+    );
     // Nothing was done: all of it comes again, and can be done.
     let again = take(&mut consumer, 5);
     assert_eq!(again[0].offset(), 0);

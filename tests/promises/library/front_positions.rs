@@ -56,8 +56,11 @@ fn no_offset_is_used_on_a_topic_that_was_made_again() {
     place.admin.delete_topic(&place.topic).expect("deleted");
     place.create(1);
     place.fill(50);
-    let told = store.consumer(["t"]).resume(kept.clone()).open();
-    assert_eq!(told.expect_err("another topic").kind(), Kind::UnknownTopic);
+    let refused = store.consumer(["t"]).resume(kept.clone()).open();
+    assert_eq!(
+        refused.expect_err("another topic").kind(),
+        Kind::UnknownTopic
+    );
     // The one that was open gives what it had, tells of it once, and never reads the new one.
     let mut errors = Vec::new();
     let mut read = 1;
@@ -69,8 +72,8 @@ fn no_offset_is_used_on_a_topic_that_was_made_again() {
     }
     assert_eq!(errors, [Kind::UnknownTopic]);
     assert!(read <= 20, "{read}");
-    let told = consumer.seek(&place.tp(0), OffsetSpec::Start);
-    assert_eq!(told.expect_err("not read").kind(), Kind::Usage);
+    let refused = consumer.seek(&place.tp(0), OffsetSpec::Start);
+    assert_eq!(refused.expect_err("not read").kind(), Kind::Usage);
     assert!(consumer.positions().is_empty());
     // A kept position of another topic does not hinder.
     let other = kept
@@ -96,10 +99,10 @@ fn a_position_beyond_the_log_is_refused() {
     assert_eq!(offsets(&mut consumer).len(), 5);
     let beyond = consumer.positions().to_string().replace("0=5", "0=9");
     let beyond = beyond.parse().expect("positions");
-    let told = store.consumer(["t"]).resume(beyond).to_end().open();
-    assert_eq!(told.expect_err("beyond").kind(), Kind::OffsetOutOfRange);
-    let told = store.consumer(["t"]).from(OffsetSpec::At(6)).open();
-    assert_eq!(told.expect_err("beyond").kind(), Kind::OffsetOutOfRange);
+    let refused = store.consumer(["t"]).resume(beyond).to_end().open();
+    assert_eq!(refused.expect_err("beyond").kind(), Kind::OffsetOutOfRange);
+    let refused = store.consumer(["t"]).from(OffsetSpec::At(6)).open();
+    assert_eq!(refused.expect_err("beyond").kind(), Kind::OffsetOutOfRange);
 }
 
 #[test]
@@ -164,7 +167,7 @@ fn an_end_that_is_to_come_is_waited_for() {
 }
 
 #[test]
-fn what_is_gone_is_told_of_or_an_error() {
+fn what_is_gone_is_reported_or_an_error() {
     let place = Place::with(1);
     place.send_timed(&[1; 10]);
     let store = place.front();
@@ -204,8 +207,8 @@ fn what_is_gone_is_told_of_or_an_error() {
         store.consumer(["t"]).resume(kept),
         store.consumer(["t"]).from(OffsetSpec::At(0)),
     ] {
-        let told = options.clone().on_missed(OnMissed::Fail).open();
-        assert_eq!(told.expect_err("gone").kind(), Kind::OffsetOutOfRange);
+        let refused = options.clone().on_missed(OnMissed::Fail).open();
+        assert_eq!(refused.expect_err("gone").kind(), Kind::OffsetOutOfRange);
         let mut consumer = options.to_end().open().expect("opened");
         let mut missed = 0;
         while !matches!(consumer.poll(SOON).expect("an event"), Event::End) {
@@ -216,8 +219,8 @@ fn what_is_gone_is_told_of_or_an_error() {
     }
     let fails = fails.as_mut().expect("opened");
     for _ in 0..2 {
-        let told = fails.next().expect("more").expect_err("gone");
-        assert_eq!(told.kind(), Kind::OffsetOutOfRange, "{told}");
+        let refused = fails.next().expect("more").expect_err("gone");
+        assert_eq!(refused.kind(), Kind::OffsetOutOfRange, "{refused}");
     }
     assert_eq!(
         fails.seek(&place.tp(0), OffsetSpec::Start).expect("sought"),
@@ -260,12 +263,12 @@ fn seek_goes_where_it_says() {
         7
     );
     assert_eq!(offsets(&mut consumer), [(1, 7), (1, 8), (1, 9)]);
-    let told = consumer
+    let refused = consumer
         .seek(&place.tp(1), OffsetSpec::At(11))
         .expect_err("beyond");
-    assert_eq!(told.kind(), Kind::OffsetOutOfRange);
-    let told = consumer
+    assert_eq!(refused.kind(), Kind::OffsetOutOfRange);
+    let refused = consumer
         .seek(&place.tp(2), OffsetSpec::Start)
         .expect_err("not read");
-    assert_eq!(told.kind(), Kind::Usage);
+    assert_eq!(refused.kind(), Kind::Usage);
 }

@@ -1,4 +1,4 @@
-//! The front door's producer: what is sent, waited for, bounded, and told.
+//! The front door's producer: what is sent, waited for, bounded, and reported.
 
 mod deliveries;
 
@@ -126,7 +126,7 @@ fn a_record_is_on_its_way_without_another_call() {
 }
 
 #[test]
-fn a_record_lingers_as_long_as_it_was_told_to() {
+fn a_record_lingers_as_long_as_linger_says() {
     let place = Place::with(1);
     let linger = Duration::from_millis(300);
     let producer = place.store.producer("t").linger(linger).open();
@@ -264,32 +264,32 @@ fn a_sender_waits_for_room_no_longer_than_the_timeout() {
 fn threads_share_a_producer_and_each_learns_where_its_record_is() {
     let place = Place::with(3);
     let producer = place.producer();
-    let told: Vec<(i32, i64, String)> = std::thread::scope(|scope| {
+    let reported: Vec<(i32, i64, String)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..16)
             .map(|thread| {
                 let producer = &producer;
                 scope.spawn(move || {
-                    let mut told = Vec::new();
+                    let mut reported = Vec::new();
                     for n in 0..50 {
                         let (key, value) = (format!("{thread}"), format!("{thread}-{n}"));
                         let sent = producer.send((&key, &value)).expect("sent");
                         let receipt = sent.wait().expect("stored");
                         let offset = receipt.offset_of(sent.sequence()).expect("its own");
                         assert_eq!(receipt.partition, sent.partition());
-                        told.push((receipt.partition, offset, value));
+                        reported.push((receipt.partition, offset, value));
                     }
-                    told
+                    reported
                 })
             })
             .collect();
-        let told = threads.into_iter().map(|one| one.join().expect("no panic"));
-        told.flatten().collect()
+        let reported = threads.into_iter().map(|one| one.join().expect("no panic"));
+        reported.flatten().collect()
     });
     assert_eq!(producer.close().expect("closed"), 800);
     let stored: Vec<_> = (0..3).map(|partition| place.values(partition)).collect();
     assert_eq!(stored.iter().map(BTreeMap::len).sum::<usize>(), 800);
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
-    for (partition, offset, value) in &told {
+    for (partition, offset, value) in &reported {
         let there = &stored[*partition as usize];
         assert_eq!(there.get(offset), Some(value));
         // A thread's records have one key, and keep their order.
@@ -369,7 +369,7 @@ fn what_is_sent_at_once_is_waited_for_at_once() {
 }
 
 #[test]
-fn a_batch_that_is_split_tells_each_record_its_own_offset() {
+fn a_batch_that_is_split_gives_each_record_its_own_offset() {
     let place = Place::with(1);
     let producer = place.store.producer("t").linger(FOREVER).open();
     let producer = producer.expect("opened");
@@ -421,10 +421,10 @@ fn a_close_ends_all_clones() {
 }
 
 #[test]
-fn a_failure_is_told_to_everybody() {
+fn a_failure_is_reported_to_all_callers() {
     let place = Place::waiting(1, Duration::from_millis(300));
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let notes = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&reported);
     let note = move |outcome: Result<Receipt>| notes.lock().expect("no panic").push(outcome);
     let producer = place.store.producer("t").on_delivery(note).open();
     let producer = producer.expect("opened");
@@ -455,9 +455,9 @@ fn a_failure_is_told_to_everybody() {
     );
     let failure: Box<dyn std::error::Error> = Box::new(failure);
     assert!(!failure.to_string().is_empty());
-    let told = told.lock().expect("no panic");
-    let [Ok(receipt), Err(error)] = told.as_slice() else {
-        panic!("{told:?}");
+    let reported = reported.lock().expect("no panic");
+    let [Ok(receipt), Err(error)] = reported.as_slice() else {
+        panic!("{reported:?}");
     };
     assert_eq!((receipt.base_offset, receipt.count), (0, 1));
     assert_eq!(error.kind(), Kind::Busy);

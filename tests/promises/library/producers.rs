@@ -1,4 +1,4 @@
-//! Producers of the library: what is sent, stored, acknowledged, and told.
+//! Producers of the library: what is sent, stored, acknowledged, and reported.
 
 use std::path::Path;
 use std::thread::sleep;
@@ -27,7 +27,7 @@ fn a_record_that_was_sent_is_stored_in_time() {
 }
 
 #[test]
-fn a_record_lingers_as_long_as_it_was_told_to() {
+fn a_record_lingers_as_long_as_linger_says() {
     let place = Place::with(1);
     let mut producer = place.producer(ProducerOptions {
         linger: Duration::from_millis(300),
@@ -125,22 +125,22 @@ fn a_receipt_names_the_records_by_what_send_returned() {
 }
 
 #[test]
-fn sending_tells_the_cause_of_a_failure() {
+fn sending_reports_the_cause_of_a_failure() {
     let place = Place::with(1);
     let mut producer = place.producer(ProducerOptions::default());
     producer.send_value(1, b"x").expect("sent");
     producer.flush().expect("flushed");
     place.admin.delete_topic(&place.topic).expect("deleted");
-    let mut told = None;
+    let mut reported = None;
     wait_until("failed", || {
         let sent = producer.send_value(1, b"x").and_then(|_| producer.flush());
-        told = sent.err();
-        told.is_some() && producer.has_failed()
+        reported = sent.err();
+        reported.is_some() && producer.has_failed()
     });
-    let told = producer.send_value(1, b"x").and_then(|_| producer.flush());
-    let told = told.expect_err("it has failed");
-    assert_eq!(told.kind(), Kind::UnknownTopic, "{told}");
-    assert!(told.to_string().contains("UNKNOWN_TOPIC"), "{told}");
+    let reported = producer.send_value(1, b"x").and_then(|_| producer.flush());
+    let reported = reported.expect_err("it has failed");
+    assert_eq!(reported.kind(), Kind::UnknownTopic, "{reported}");
+    assert!(reported.to_string().contains("UNKNOWN_TOPIC"), "{reported}");
 }
 
 /// Puts something unreadable in the place of a topic file, and what was there back after a while.
@@ -172,7 +172,7 @@ fn a_record_that_was_taken_is_no_error_of_sending() {
     let value = [b'v'; 150];
     producer.send_value(1, &value).expect("sent");
     producer.flush().expect("flushed");
-    // The topic file is looked at now and then.
+    // The topic file is examined now and then.
     sleep(Duration::from_millis(600));
     let spoiled = spoil_for(
         place.store.path(),

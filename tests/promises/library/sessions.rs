@@ -180,7 +180,7 @@ fn what_nobody_answers_for_is_not_confirmed() {
         session.confirm([&tp].into_iter()).expect("it lives")
     });
     let stuck = output.0.lock().expect("unpoisoned");
-    // Another `group.json`, of which nothing can be told.
+    // Another `group.json`, of which nothing can be reported.
     let file = place.store.path().join("groups/g/group.json");
     let text = std::fs::read(&file).expect("read");
     std::fs::write(file.with_extension("new"), b"{").expect("written");
@@ -195,7 +195,7 @@ fn what_nobody_answers_for_is_not_confirmed() {
 }
 
 #[test]
-fn a_commit_tells_of_partitions_that_were_given_up() {
+fn a_commit_reports_partitions_that_were_given_up() {
     // How far the first delivers before it gives a partition up, and after that.
     for (before, after) in [(5, None), (0, Some(7))] {
         let place = Place::with(2);
@@ -231,10 +231,10 @@ fn a_commit_tells_of_partitions_that_were_given_up() {
             first.commit().expect("nothing is delivered");
             deliver(next);
         }
-        let told = first.commit().expect_err("one partition is another's");
-        assert_eq!(told.kind(), mq::error::Kind::Rebalanced, "{told}");
+        let reported = first.commit().expect_err("one partition is another's");
+        assert_eq!(reported.kind(), mq::error::Kind::Rebalanced, "{reported}");
         let due = after.unwrap_or(before);
         assert_eq!(place.committed(), due, "the rest is committed");
-        first.commit().expect("told once");
+        first.commit().expect("reported once");
     }
 }

@@ -1,5 +1,8 @@
 //! Giving partitions up, and taking them over, with the offsets where they begin.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +10,8 @@ use std::time::Duration;
 use super::following::source_of;
 use super::giving_up::{KeepOrRelease, Stopping, decide};
 use super::{
-    Failing, GRACE, Holding, MembershipThread, QUICK_POLL, TRY_AGAIN, TRY_SOON, lock, removed,
+    Failing, GRACE, Holding, MembershipThread, QUICK_POLL, StartPosition, TRY_AGAIN, TRY_SOON,
+    lock, removed,
 };
 use crate::client::group_session::orders::{CommitWhen, Order};
 use crate::client::group_session::starts;
@@ -17,7 +21,7 @@ use crate::disk::descriptors_max;
 use crate::error::{Error, Kind, Result, shell_word};
 use crate::group::{self, Committed, OffsetCheck, OffsetsEntry, check_offset};
 use crate::partition::PartitionReader;
-use crate::types::{LeaderEpoch, Offset, TopicName, TopicPartition, Uuid};
+use crate::types::{Offset, TopicName, TopicPartition, Uuid};
 
 /// How much longer each next member waits for another to commit a topic's start.
 const START_WAIT: Duration = Duration::from_millis(100);
@@ -26,6 +30,13 @@ const TOGETHER: Duration = Duration::from_millis(20);
 /// Partitions are handed over at once up to this share of the descriptors, at two each: the caller
 /// has one such hand-over open while the next is prepared.
 const OPEN_SHARE: usize = 8;
+
+/// An owned partition whose reader is open, and that is not read yet.
+pub(crate) struct OpenedPartition {
+    tp: TopicPartition,
+    topic_id: Uuid,
+    reader: PartitionReader,
+}
 
 impl MembershipThread {
     /// Gives up partitions that are another member's target now.
@@ -114,8 +125,12 @@ impl MembershipThread {
                 if moving.contains(&tp) {
                     self.note_given_up(&tp);
                 } else {
-                    let place = (holding.position, holding.committed, holding.leader_epoch);
-                    self.stayed.insert(tp.clone(), place);
+                    let start = StartPosition {
+                        from: holding.position,
+                        committed: holding.committed,
+                        leader_epoch: holding.leader_epoch,
+                    };
+                    self.stayed.insert(tp.clone(), start);
                 }
             }
             self.drop_holding(&tp, false);
@@ -195,7 +210,11 @@ impl MembershipThread {
                 return Ok(());
             }
             match self.chooser.open(&tp) {
-                Ok(reader) => opened.push((tp, topic_id, reader)),
+                Ok(reader) => opened.push(OpenedPartition {
+                    tp,
+                    topic_id,
+                    reader,
+                }),
                 // Deleted: the next check of the topics finds that.
                 Err(e) if e.kind() == Kind::UnknownTopic => self.topics_at = None,
                 Err(e) => self.break_off(tp, e)?,
@@ -203,9 +222,14 @@ impl MembershipThread {
         }
         let begun = self.begin(&opened)?;
         let mut assigned = Vec::with_capacity(opened.len());
-        for ((tp, topic_id, reader), place) in opened.into_iter().zip(begun) {
-            let (from, committed, leader_epoch) = match place {
-                Ok(place) => place,
+        for (opened, start) in opened.into_iter().zip(begun) {
+            let OpenedPartition {
+                tp,
+                topic_id,
+                reader,
+            } = opened;
+            let start = match start {
+                Ok(start) => start,
                 Err(e) => {
                     self.break_off(tp, e)?;
                     continue;
@@ -216,7 +240,7 @@ impl MembershipThread {
             self.unbegun.remove(&tp);
             self.last_generation += 1;
             let generation = self.last_generation;
-            let until = self.until_of(&tp, topic_id, from);
+            let until = self.until_of(&tp, topic_id, start.from);
             let until_time = self
                 .ends
                 .as_ref()
@@ -226,9 +250,9 @@ impl MembershipThread {
             let holding = Holding {
                 generation,
                 topic_id,
-                position: from,
-                leader_epoch,
-                committed,
+                position: start.from,
+                leader_epoch: start.leader_epoch,
+                committed: start.committed,
                 until,
                 source: source_of(&reader),
                 page,
@@ -240,7 +264,7 @@ impl MembershipThread {
             assigned.push(Order::Assign {
                 generation,
                 reader: Box::new(reader),
-                from,
+                from: start.from,
                 until,
                 until_time,
             });
@@ -280,15 +304,14 @@ impl MembershipThread {
         Ok(())
     }
 
-    /// Where each of these begins, its committed offset, and the epoch before. If no offset is
-    /// committed yet, one is committed first.
+    /// Where each of these begins. If no offset is committed yet, one is committed first.
     pub(crate) fn begin(
         &mut self,
-        opened: &[(TopicPartition, Uuid, PartitionReader)],
-    ) -> Result<Vec<Result<(Offset, Offset, LeaderEpoch)>>> {
-        let missing: Vec<&(TopicPartition, Uuid, PartitionReader)> = opened
+        opened: &[OpenedPartition],
+    ) -> Result<Vec<Result<StartPosition>>> {
+        let missing: Vec<&OpenedPartition> = opened
             .iter()
-            .filter(|(tp, topic_id, _)| self.member.committed(tp, *topic_id).is_none())
+            .filter(|one| self.member.committed(&one.tp, one.topic_id).is_none())
             .collect();
         if missing.len() < opened.len() {
             self.note_unused_start();
@@ -317,24 +340,29 @@ impl MembershipThread {
                 .collect();
         }
         let mut begun = Vec::with_capacity(opened.len());
-        for (tp, topic_id, reader) in opened {
+        for OpenedPartition {
+            tp,
+            topic_id,
+            reader,
+        } in opened
+        {
             let committed = self.member.committed(tp, *topic_id);
             // If this member stood still during a release, another member may have owned the
             // partition meanwhile, and read further.
-            if let Some(place) = self.stayed.remove(tp)
-                && committed.as_ref().is_none_or(|c| c.offset <= place.0)
+            if let Some(start) = self.stayed.remove(tp)
+                && committed.as_ref().is_none_or(|c| c.offset <= start.from)
             {
-                begun.push(Ok(place));
+                begun.push(Ok(start));
                 continue;
             }
-            let of_start = |start: &OffsetsEntry| (start.offset, start.offset, start.leader_epoch);
             begun.push(match (committed, starts.get(tp)) {
                 (Some(committed), _) => self.resume(reader, &committed),
-                (None, Some(start)) => Ok(of_start(start)),
+                (None, Some(start)) => Ok(StartPosition::of_start(start)),
                 (None, None) => match self.unbegun.get(tp) {
                     Some(e) => Err(e.clone()),
                     None => {
-                        starts::fresh_start(reader, *topic_id, None).map(|start| of_start(&start))
+                        let start = starts::fresh_start(reader, *topic_id, None);
+                        start.map(|start| StartPosition::of_start(&start))
                     }
                 },
             });
@@ -343,11 +371,7 @@ impl MembershipThread {
     }
 
     /// Where to continue from the committed offset.
-    fn resume(
-        &self,
-        reader: &PartitionReader,
-        committed: &Committed,
-    ) -> Result<(Offset, Offset, LeaderEpoch)> {
+    fn resume(&self, reader: &PartitionReader, committed: &Committed) -> Result<StartPosition> {
         let tp = reader.replica().tp();
         let from = match self.check_offset(reader, committed)? {
             OffsetCheck::Within => committed.offset,
@@ -361,7 +385,11 @@ impl MembershipThread {
                 start
             }
         };
-        Ok((from, committed.offset, committed.leader_epoch))
+        Ok(StartPosition {
+            from,
+            committed: committed.offset,
+            leader_epoch: committed.leader_epoch,
+        })
     }
 
     /// The offset where a group without a committed one was to begin, if the log starts behind it: a
@@ -417,14 +445,10 @@ impl MembershipThread {
     }
 
     /// Starts for these, and for all partitions of topics that the group has never read.
-    pub(crate) fn starts_of(
-        &mut self,
-        missing: &[&(TopicPartition, Uuid, PartitionReader)],
-    ) -> Result<Vec<OffsetsEntry>> {
-        let mut by_topic: BTreeMap<&TopicName, Vec<&(TopicPartition, Uuid, PartitionReader)>> =
-            BTreeMap::new();
+    pub(crate) fn starts_of(&mut self, missing: &[&OpenedPartition]) -> Result<Vec<OffsetsEntry>> {
+        let mut by_topic: BTreeMap<&TopicName, Vec<&OpenedPartition>> = BTreeMap::new();
         for one in missing {
-            by_topic.entry(&one.0.topic).or_default().push(one);
+            by_topic.entry(&one.tp.topic).or_default().push(one);
         }
         let from = self.options.range.from;
         let mut entries = Vec::new();
@@ -441,7 +465,12 @@ impl MembershipThread {
             }
             let known = self.member.offsets().knows_topic(topic);
             let seen = self.member.state().topics.get(topic).copied();
-            for (tp, topic_id, reader) in missing {
+            for OpenedPartition {
+                tp,
+                topic_id,
+                reader,
+            } in missing
+            {
                 // A partition that could not begin with the rest of its topic begins in the same
                 // way.
                 let begins = !known || self.unbegun.contains_key(tp);

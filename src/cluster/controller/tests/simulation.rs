@@ -76,7 +76,7 @@ fn at_of(tp: &TopicPartition) -> At {
 struct World {
     chance: Chance,
     now: Duration,
-    state: State,
+    state: ControllerState,
     brokers: BTreeMap<BrokerId, BrokerLiveness>,
     topics: Vec<TopicMeta>,
     replicas: HashMap<(At, BrokerId), Replica>,
@@ -113,7 +113,7 @@ impl World {
         let mut world = World {
             chance,
             now: secs(100),
-            state: State::default(),
+            state: ControllerState::default(),
             brokers: BROKERS.map(|b| (b, UP)).collect(),
             topics,
             replicas: HashMap::new(),
@@ -184,7 +184,7 @@ impl World {
     }
 
     fn new_controller(&mut self) {
-        self.state = State::default();
+        self.state = ControllerState::default();
         // A sealed log stays sealed.
         self.moves.clear();
         self.happen(ControllerEvent::Brokers(self.brokers.clone()));

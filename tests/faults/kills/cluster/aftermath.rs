@@ -9,7 +9,7 @@ use mq::store::layout::parse_replica_dir;
 use mq::types::TopicPartition;
 
 use super::play::Play;
-use crate::proc::{Failure, PATIENCE, check_log, works_on};
+use crate::proc::{Failure, TIMEOUT, check_log, works_on};
 
 /// With the victim's next life, or without it first, all goes on.
 pub fn goes_on(
@@ -50,8 +50,8 @@ pub fn ends(
     let begun = Instant::now();
     while !holds(play)? {
         hold!(
-            begun.elapsed() < PATIENCE,
-            "not after {PATIENCE:?}: {what}\n{}",
+            begun.elapsed() < TIMEOUT,
+            "not after {TIMEOUT:?}: {what}\n{}",
             play.report()
         );
         std::thread::sleep(Duration::from_millis(20));
@@ -87,7 +87,7 @@ pub fn made(play: &mut Play<'_>) -> Result<(), Failure> {
 /// What is not yet as it should be.
 fn trouble(play: &mut Play<'_>) -> Result<Option<String>, Failure> {
     let store = play.store()?;
-    let all = play.look()?;
+    let all = play.topic_files()?;
     let mut due = Vec::new();
     for meta in &all {
         if !meta.retired.is_empty() {

@@ -3,7 +3,7 @@
 //! what was begun.
 //!
 //! A daemon that runs already is met by strace in the moment in which the change begins, so that
-//! the calls counted are those of the change. As it beats and looks around meanwhile, some kills
+//! the calls counted are those of the change. As it is_heartbeat and looks around meanwhile, some kills
 //! meet it at that.
 
 mod aftermath;
@@ -227,7 +227,7 @@ fn a_killed_daemon_leaves_a_cluster_that_goes_on() {
     if !proc::has_strace("kills") || !play::may_attach() {
         return;
     }
-    let _alone = crate::alone();
+    let _beside = crate::beside_others();
     let shares = SCENARIOS.each_ref().map(|scenario| Share {
         name: scenario.name,
         weight: scenario.share,

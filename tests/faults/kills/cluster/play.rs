@@ -15,7 +15,7 @@ use mq::store::topics::topic_file;
 use mq::types::{BrokerId, TopicName, TopicPartition};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::proc::{Failure, PATIENCE, Place, Running, Seen, acknowledged};
+use crate::proc::{Failure, Place, Running, Seen, TIMEOUT, acknowledged};
 
 const ECHO: &str = "%p %o %v\\n";
 /// Passes lines on one after the other.
@@ -60,7 +60,7 @@ enum Victim {
 
 pub struct Play<'a> {
     pub place: &'a Place,
-    /// What strace is told.
+    /// What strace is reported.
     strace: Vec<String>,
     brokers: BTreeMap<BrokerId, Running>,
     victim: Victim,
@@ -115,7 +115,7 @@ impl<'a> Play<'a> {
         let begun = Instant::now();
         while !self.is_ready(id) {
             hold!(
-                begun.elapsed() < PATIENCE && !self.is_over(id)?,
+                begun.elapsed() < TIMEOUT && !self.is_over(id)?,
                 "broker {id} does not start: {}",
                 self.brokers[&id].said()
             );
@@ -180,7 +180,7 @@ impl<'a> Play<'a> {
         let tracer = self.place.trace(&prefix)?;
         let begun = Instant::now();
         while !tracer.said().contains(" attached") {
-            hold!(begun.elapsed() < PATIENCE, "strace: {}", tracer.said());
+            hold!(begun.elapsed() < TIMEOUT, "strace: {}", tracer.said());
             std::thread::sleep(Duration::from_millis(2));
         }
         self.tracer = Some(tracer);
@@ -279,7 +279,7 @@ impl<'a> Play<'a> {
     pub fn reassign(&mut self, topic: &str, target: &[BrokerId]) -> Result<(), Failure> {
         let tp = TopicPartition::new(name(topic), 0);
         let change = (tp, target.to_vec());
-        start_reassignment(&self.store()?, &[change], None, PATIENCE)
+        start_reassignment(&self.store()?, &[change], None, TIMEOUT)
             .map(drop)
             .map_err(|e| e.to_string())
     }
@@ -292,7 +292,7 @@ impl<'a> Play<'a> {
     ) -> Result<(), Failure> {
         let begun = Instant::now();
         loop {
-            self.look()?;
+            self.topic_files()?;
             let is_over = match &mut self.victim {
                 Victim::None => false,
                 Victim::Daemon(id) => {
@@ -309,7 +309,7 @@ impl<'a> Play<'a> {
                 return Ok(());
             }
             hold!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < TIMEOUT,
                 "never: {what}\n{}",
                 self.report()
             );
@@ -370,7 +370,7 @@ impl<'a> Play<'a> {
     }
 
     /// The topics' files, each of them whole, with epochs that never fell.
-    pub fn look(&mut self) -> Result<Vec<TopicMeta>, Failure> {
+    pub fn topic_files(&mut self) -> Result<Vec<TopicMeta>, Failure> {
         let Ok(store) = self.store() else {
             return Ok(Vec::new());
         };
@@ -400,7 +400,7 @@ impl<'a> Play<'a> {
     }
 
     fn topic(&mut self, topic: &str) -> Result<Option<TopicMeta>, Failure> {
-        let all = self.look()?;
+        let all = self.topic_files()?;
         Ok(all.into_iter().find(|meta| meta.name.as_str() == topic))
     }
 

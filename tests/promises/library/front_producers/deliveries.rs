@@ -3,10 +3,10 @@
 use super::*;
 
 #[test]
-fn deliveries_are_told_in_order_and_without_a_gap() {
+fn deliveries_are_reported_in_order_and_without_a_gap() {
     let place = Place::with(2);
-    let told = Arc::new(Mutex::new([0_u64; 2]));
-    let counts = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new([0_u64; 2]));
+    let counts = Arc::clone(&reported);
     let note = move |outcome: Result<Receipt>| {
         let receipt = outcome.expect("stored");
         let next = &mut counts.lock().expect("no panic")[receipt.partition as usize];
@@ -25,7 +25,10 @@ fn deliveries_are_told_in_order_and_without_a_gap() {
         }
     });
     assert_eq!(producer.close().expect("closed"), 20_000);
-    assert_eq!(told.lock().expect("no panic").iter().sum::<u64>(), 20_000);
+    assert_eq!(
+        reported.lock().expect("no panic").iter().sum::<u64>(),
+        20_000
+    );
 }
 
 #[test]

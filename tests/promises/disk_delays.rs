@@ -1,8 +1,9 @@
 //! A slow disk is not a stopped process.
 
 use crate::cli::Shell;
+use crate::common::switches::is_long;
 use crate::mounts::Mounts;
-use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page};
+use crate::scripts::{TWO_BROKERS, bash, bash_ok, can, page, side_by_side};
 
 #[test]
 fn syncs_of_seconds_by_several_producers_are_waited_for() {
@@ -10,7 +11,13 @@ fn syncs_of_seconds_by_several_producers_are_waited_for() {
         return;
     }
     // Each sync takes 2.5 s and 7 s are waited for one's turn: no holder stands still.
-    for (producers, rounds, delay_us) in [("A B C D", 3, 2_500_000), ("A B", 1, 6_000_000)] {
+    let rounds = if is_long() { 3 } else { 2 };
+    let cases = [
+        ("A B C D", rounds, "fdatasync,fsync", 2_500_000),
+        // One sync takes longer than a holder of `sync.lock` may stand still.
+        ("A B", 1, "fdatasync", 6_000_000),
+    ];
+    side_by_side(&cases, |(producers, rounds, syncs, delay_us)| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,
@@ -19,7 +26,7 @@ fn syncs_of_seconds_by_several_producers_are_waited_for() {
 mq-topics create -q s
 for p in {producers}; do
   (for i in $(seq {rounds}); do echo $p$i; sleep 1; done) |
-    strace -f -qq -o trace.$p -e trace=fdatasync,fsync -e inject=fdatasync,fsync:delay_exit={delay_us} \
+    strace -f -qq -o trace.$p -e trace={syncs} -e inject={syncs}:delay_exit={delay_us} \
       mq-produce -o '%v\n' s > acks.$p & pids="$pids $!"
 done
 for pid in $pids; do wait $pid || exit 1; done
@@ -29,12 +36,12 @@ cat acks.* | sort | tr -d '\n'; mq-consume -e s | sort | tr -d '\n'
         );
         let wanted: String = producers
             .split(' ')
-            .flat_map(|p| (1..=rounds).map(move |n| format!("{p}{n}")))
+            .flat_map(|p| (1..=*rounds).map(move |n| format!("{p}{n}")))
             .collect();
         assert_eq!(out, format!("{wanted}{wanted}"));
         let replica = shell.logs().join("s-0");
         assert_eq!(page(&replica).generation, 1, "nothing was copied");
-    }
+    });
 }
 
 #[test]
@@ -111,7 +118,7 @@ fn a_sync_lock_that_is_removed_takes_no_note_with_it() {
         return;
     }
     // The second sync fails, and its process dies before it can say so.
-    for remove in ["", "rm $dir/sync.lock"] {
+    side_by_side(&["", "rm $dir/sync.lock"], |remove| {
         let shell = Shell::new();
         bash_ok(
             &shell,
@@ -133,7 +140,7 @@ echo c | mq-produce -o '%v\n' s
             "{remove}: what the failed sync covered was not copied"
         );
         assert_eq!((now.end, now.durable), (3, 3), "{remove}");
-    }
+    });
 }
 
 #[test]
@@ -286,7 +293,7 @@ fn a_reader_waits_for_a_slow_copy_and_says_nothing_wrong() {
         return;
     }
     // A producer dies in its sync. The next one copies, and each sync takes 1.5 s; then it is dead, too.
-    for end in ["", ":signal=KILL:when=2"] {
+    side_by_side(&["", ":signal=KILL:when=2"], |end| {
         let shell = Shell::new();
         let out = bash_ok(
             &shell,
@@ -309,7 +316,7 @@ wait $copier; exit 0
             counts.len() == 2 && counts[1] == counts[0] + 4,
             "{end}: {out}"
         );
-    }
+    });
 }
 
 #[test]
@@ -332,14 +339,14 @@ echo c | strace -f -qq -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO
 head -c 2000000 /dev/zero | tr '\0' x >> $dir/00000000000000000000.log
 dd if=/dev/zero of=disk/fill bs=4096 2> /dev/null; truncate -s -1M disk/fill
 for i in 1 2; do
-  mq-consume -e t > shown 2> told; grep -q 'No space' told || echo "try $i: $(cat told)"
+  mq-consume -e t > shown 2> reported; grep -q 'No space' reported || echo "try $i: $(cat reported)"
   ls $dir | grep -e cut -e rescue
 done
 rm disk/fill
 # What a killed process left.
 head -c 500000 /dev/zero > $dir/00000000000000000003.cut.tmp
 cp $dir/00000000000000000003.cut.tmp $dir/00000000000000000007.cut.tmp
-mq-consume -e t 2> told; ls $dir | grep -e cut -e rescue
+mq-consume -e t 2> reported; ls $dir | grep -e cut -e rescue
 stat -c %s $dir/00000000000000000003.cut
 "#,
     );
