@@ -9,6 +9,7 @@
 //! beside it are disposable: without them the results are the same, only slower.
 
 mod appender;
+pub(crate) mod compaction;
 mod divergence;
 mod epoch_checkpoint;
 mod epoch_fit;
