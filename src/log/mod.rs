@@ -34,7 +34,9 @@ pub use divergence::divergence;
 pub use epoch_checkpoint::LeaderEpochs;
 pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit, latest_epochs_fit};
 pub use file_name::{FileKind, SegmentFile};
-pub use log_start_checkpoint::{LOG_START_FILE, log_start_text, parse_log_start};
+pub use log_start_checkpoint::{
+    CLEANED_FILE, DELETIONS_FILE, LOG_START_FILE, log_start_text, parse_log_start,
+};
 pub use lookup::{first_not_older, header_at, locate};
 pub use partition_metadata::PartitionMetadata;
 pub use recovery::{Cut, RecoverFrom, Recovered, adopt, recover};

@@ -400,7 +400,7 @@ pub(crate) fn io_error(dir: &dyn Dir, op: &'static str, base: Offset, e: std::io
 }
 
 /// From header to header up to `end` bytes, for a log that is known to be sound.
-fn hop(
+pub(super) fn hop(
     dir: &dyn Dir,
     base: Offset,
     file: &dyn File,

@@ -6,6 +6,7 @@
 //! append/        the writer and group commit
 //! read/          reading without a lock
 //! log_start/     the log start rises, and what lies below is removed
+//! compaction/    values that a later record of their key replaces are left out
 //! recovery/      what a dead writer, a power cut or a failed sync left behind
 //! replication/   the follower, the high watermark, the in-sync set, the seal, leader epochs
 //! ```
@@ -14,6 +15,7 @@
 
 mod append;
 mod clock_note;
+pub mod compaction;
 mod dir_sync;
 mod end_of_files;
 mod expected_replica;

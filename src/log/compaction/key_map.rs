@@ -39,11 +39,6 @@ impl KeyMap {
         }
     }
 
-    /// Whether it holds no key.
-    pub fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
     /// The offsets whose records it has seen, all of them.
     pub fn covers(&self) -> std::ops::Range<Offset> {
         self.from..self.to

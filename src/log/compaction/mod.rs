@@ -21,6 +21,7 @@ mod siphash;
 mod tests;
 
 pub use cleaned::{CleanedSegment, remove_leftovers};
+pub(crate) use cleaned::remove_joined;
 pub use key_map::KeyMap;
 pub use retention::{CleanCounts, RetainRules};
-pub use rewrite::{Rewritten, SegmentRun, map_keys, rewrite};
+pub use rewrite::{SegmentRun, map_keys, rewrite, timestamps};

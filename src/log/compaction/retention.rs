@@ -33,7 +33,8 @@ pub struct CleanCounts {
 
 impl CleanCounts {
     /// The two together.
-    pub fn add(&mut self, other: &CleanCounts) {
+    #[cfg(test)]
+    pub(super) fn add(&mut self, other: &CleanCounts) {
         self.records_before += other.records_before;
         self.records_after += other.records_after;
         self.keyless += other.keyless;

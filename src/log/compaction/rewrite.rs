@@ -9,13 +9,13 @@ use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::epoch_checkpoint::LeaderEpochs;
 use crate::log::file_name::{FileKind, SegmentFile};
-use crate::log::recovery::{Indexes, io_error, open_log};
+use crate::log::recovery::{Indexes, hop, io_error, open_log};
 use crate::log::segments::damaged;
 use crate::log::walk::{WalkFrom, walk};
 use crate::record::{
     BATCH_OFFSETS_MAX, BatchHeader, BatchView, Decompressor, Thinner, emptied, filler,
 };
-use crate::types::{LeaderEpoch, Offset};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// Bytes that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
@@ -41,8 +41,6 @@ pub struct Rewritten<'a> {
     pub cleaned: Option<CleanedSegment<'a>>,
     /// What was found.
     pub counts: CleanCounts,
-    /// Bytes of log before.
-    pub bytes_before: u64,
     /// Bytes of log after.
     pub bytes_after: u64,
 }
@@ -93,6 +91,29 @@ impl<'a> SegmentRun<'a> {
     fn open(&self, base: Offset) -> Result<Arc<dyn File>> {
         open_log(self.dir, base, Open::Read)
     }
+}
+
+/// The first and the largest timestamp of a closed segment, by the headers of its batches; `None` if none
+/// has one.
+///
+/// # Errors
+/// [`Kind::Damaged`], [`Kind::Io`].
+pub fn timestamps(
+    dir: &dyn Dir,
+    base: Offset,
+    end: Offset,
+) -> Result<Option<(Timestamp, Timestamp)>> {
+    let file = open_log(dir, base, Open::Read)?;
+    let len = file.len().map_err(|e| io_error(dir, "look at", base, e))?;
+    let mut found = None;
+    hop(dir, base, &*file, len, Some(end), &mut |header| {
+        let time = header.max_timestamp;
+        if time >= 0 {
+            let (first, newest) = found.unwrap_or((time, time));
+            found = Some((first, time.max(newest)));
+        }
+    })?;
+    Ok(found)
 }
 
 /// Inserts the keys of the run's records at or after the offset up to which `keys` goes. Returns `false`
@@ -199,7 +220,6 @@ pub fn rewrite<'a>(
         },
         cleaned,
         counts: batches.counts,
-        bytes_before,
     })
 }
 

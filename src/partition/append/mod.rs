@@ -12,4 +12,5 @@ pub use commit_note::{CommitNote, SYNC_FILE, SyncNotes};
 pub use committer::Committer;
 pub use confirm::confirm;
 pub(crate) use segment_roll::begin_segment;
+pub(crate) use sync_lock::{SyncHeld, SyncLock};
 pub use writer::{Appended, PartitionWriter};

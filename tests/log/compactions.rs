@@ -1,0 +1,562 @@
+//! Compaction against a model, on a disk that loses what was not synced: after any history of appends,
+//! passes, kills and power cuts, a read from the start gives for each key its last value or its deletion,
+//! in offset order, and nothing beyond the compacted part is missing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mq::client::{Admin, open_reader};
+use mq::clock::Clock;
+use mq::error::{Error, Kind, Result};
+use mq::lifecycle::{NewTopic, create_topic};
+use mq::partition::compaction::{Compacted, Effort, PassStatus, pass};
+use mq::partition::{Committer, PartitionWriter, StatePage, raise_log_start};
+use mq::record::{BatchBuilder, BatchView, Decompressor};
+use mq::store::StoreDir;
+use mq::types::{Compression, Offset, TimestampType, TopicPartition};
+
+use crate::common::rig::{PATIENCE, configs, tp};
+use crate::common::sim_disk::{SimDisk, seeded};
+use crate::common::switches::is_long;
+use crate::common::tally::Tally;
+
+const STORE: &str = "/store";
+const RETENTION_MS: i64 = 1_000;
+const SMALL: &[(&str, &str)] = &[
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "1024"),
+    ("index.interval.bytes", "100"),
+    ("delete.retention.ms", "1000"),
+];
+
+/// A clock that all processes of a machine share.
+#[derive(Debug, Clone, Default)]
+struct MachineClock {
+    now: Arc<Mutex<Duration>>,
+}
+
+impl MachineClock {
+    fn pass(&self, duration: Duration) -> Duration {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now += duration;
+        *now
+    }
+}
+
+impl Clock for MachineClock {
+    fn now_ms(&self) -> i64 {
+        1_700_000_000_000 + self.pass(Duration::ZERO).as_millis() as i64
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.pass(Duration::from_micros(1))
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.pass(duration * 50);
+    }
+}
+
+type Row = (Option<String>, Option<String>);
+
+/// What was acknowledged.
+#[derive(Clone, Default)]
+struct Model {
+    rows: BTreeMap<Offset, Row>,
+    log_start: Offset,
+    next_value: u64,
+}
+
+/// A partition on a simulated disk, and what it must hold.
+#[derive(Clone)]
+struct Rig {
+    sim: SimDisk,
+    clock: MachineClock,
+    model: Model,
+}
+
+fn t0() -> TopicPartition {
+    tp("t", 0)
+}
+
+impl Rig {
+    fn new(pairs: &[(&str, &str)]) -> Rig {
+        let rig = Rig {
+            sim: SimDisk::new(),
+            clock: MachineClock::default(),
+            model: Model::default(),
+        };
+        let topic = NewTopic::embedded(t0().topic, 1).with_configs(configs(pairs));
+        create_topic(&rig.store().expect("a store"), &topic, PATIENCE).expect("a topic");
+        rig
+    }
+
+    fn store(&self) -> Result<Arc<StoreDir>> {
+        let disk = Arc::new(self.sim.clone());
+        StoreDir::open_or_create(disk, Arc::new(self.clock.clone()), Path::new(STORE))
+            .map(Arc::new)
+    }
+
+    /// The same after a kill or a power cut.
+    fn on(&self, sim: SimDisk) -> Rig {
+        Rig {
+            sim,
+            clock: self.clock.clone(),
+            model: self.model.clone(),
+        }
+    }
+
+    /// Appends a batch and waits until it is durable.
+    fn append(&mut self, rows: &[(Option<u64>, bool)]) -> Result<()> {
+        let store = self.store()?;
+        let mut writer = PartitionWriter::open(&store, &t0(), PATIENCE)?;
+        self.append_with(&mut writer, rows)?;
+        Committer::open(&store, &t0(), PATIENCE)?.commit(self.model.end())?;
+        Ok(())
+    }
+
+    fn append_with(
+        &mut self,
+        writer: &mut PartitionWriter,
+        rows: &[(Option<u64>, bool)],
+    ) -> Result<()> {
+        let mut builder = BatchBuilder::new();
+        let mut added = Vec::new();
+        for (key, has_value) in rows {
+            self.model.next_value += 1;
+            let key = key.map(|key| format!("key-{key}"));
+            let value = has_value.then(|| format!("{:0>60}", self.model.next_value));
+            let (k, v) = (key.as_deref(), value.as_deref());
+            let now = self.clock.now_ms();
+            builder.append(now, k.map(str::as_bytes), v.map(str::as_bytes), [])?;
+            added.push((key, value));
+        }
+        let mut batch = builder.finish(Compression::None, TimestampType::CreateTime)?;
+        let appended = writer.append(&mut batch)?;
+        for (offset, row) in (appended.base_offset..).zip(added) {
+            self.model.rows.insert(offset, row);
+        }
+        Ok(())
+    }
+
+    /// Takes in what an append left that did not return.
+    fn take_in(&mut self, what: &str) {
+        let end = self.model.end();
+        let read = self.read().unwrap_or_else(|e| panic!("{what}: {e}"));
+        self.model.rows.extend(read.range(end..).map(|(at, row)| (*at, row.clone())));
+        let store = self.store().expect("a store");
+        let mut committer = Committer::open(&store, &t0(), PATIENCE).expect("a committer");
+        committer.commit(self.model.end()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    }
+
+    fn pass(&self, is_forced: bool) -> Result<Compacted> {
+        let effort = Effort {
+            is_forced,
+            dirty_bytes_max: None,
+        };
+        pass(&self.store()?, &t0(), 0, effort, PATIENCE, &mut |_| Ok(()))
+    }
+
+    fn page(&self) -> StatePage {
+        let store = self.store().expect("a store");
+        let reader = open_reader(&store, &t0()).expect("a reader");
+        reader.page().expect("a page")
+    }
+
+    /// Reads from the log start on.
+    fn read(&self) -> Result<BTreeMap<Offset, Row>> {
+        let mut reader = open_reader(&self.store()?, &t0())?;
+        let page = reader.page()?;
+        let (mut from, mut buf, mut found) = (page.tail.log_start, Vec::new(), BTreeMap::new());
+        while from < page.high_watermark {
+            let read = reader.read(from, 61 + (from as usize * 97) % 700, &mut buf)?;
+            assert!(read > 0, "no batch at {from}");
+            let mut rest = buf.as_slice();
+            while !rest.is_empty() {
+                from = take_batch(&mut rest, from.max(page.tail.log_start), &mut found);
+            }
+        }
+        Ok(found)
+    }
+
+    fn check(&self, what: &str) {
+        Tally::case();
+        let read = self.read().unwrap_or_else(|e| panic!("{what}: {:?} {e}", e.kind()));
+        if let Err(why) = self.model.judge(&read, self.page().tail.active) {
+            panic!("{what}: {why}\n{read:#?}\n{:#?}", self.sim.trace());
+        }
+    }
+
+    /// What a process finds that comes after a fault: all that must be there, and work goes on.
+    fn aftermath(mut self, what: &str) {
+        self.check(what);
+        self.append(&[(Some(1), true), (Some(2), false)])
+            .unwrap_or_else(|e| panic!("{what}, then an append: {e}"));
+        self.check(&format!("{what}, then an append"));
+        let store = self.store().expect("a store");
+        let looked = Admin::new(&store, PATIENCE).verify(&t0(), true).expect("looked");
+        let data: Vec<_> = looked.findings.iter().filter(|finding| finding.data).collect();
+        assert!(data.is_empty(), "{what}: {data:#?}");
+        let done = self
+            .pass(true)
+            .unwrap_or_else(|e| panic!("{what}, then a pass: {e}"));
+        assert_eq!(done.status, PassStatus::Done, "{what}");
+        self.check(&format!("{what}, then a pass"));
+        let looked = Admin::new(&store, PATIENCE).verify(&t0(), true).expect("looked");
+        assert!(looked.findings.is_empty(), "{what}: {:#?}", looked.findings);
+        let page = self.page();
+        let left = self.read().expect("read");
+        let closed = left.range(..page.tail.active).filter_map(|(_, row)| row.0.clone());
+        let (mut keys, all): (Vec<String>, usize) = (closed.clone().collect(), closed.count());
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), all, "{what}: a whole pass leaves one record a key");
+    }
+}
+
+fn take_batch(rest: &mut &[u8], from: Offset, found: &mut BTreeMap<Offset, Row>) -> Offset {
+    let view = BatchView::parse(rest).expect("whole batches");
+    view.check_crc().expect("sound batches");
+    let mut scratch = Decompressor::default();
+    for record in view.records(&mut scratch).expect("records") {
+        let record = record.expect("a record");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if record.offset >= from {
+            let newest = found.last_key_value().map(|(offset, _)| *offset);
+            assert!(newest < Some(record.offset), "in offset order");
+            found.insert(record.offset, (record.key.map(text), record.value.map(text)));
+        }
+    }
+    let next = view.header().next_offset();
+    *rest = &rest[view.header().total_len()..];
+    next
+}
+
+impl Model {
+    fn end(&self) -> Offset {
+        self.rows.last_key_value().map_or(0, |(at, _)| at + 1)
+    }
+
+    /// Whether a read is one that a compacted log may give.
+    fn judge(&self, read: &BTreeMap<Offset, Row>, compacted_to: Offset) -> Result<(), String> {
+        for (offset, row) in read {
+            if self.rows.get(offset) != Some(row) {
+                return Err(format!("{row:?} at {offset}, where {:?} was written", self.rows.get(offset)));
+            }
+        }
+        let mut last: BTreeMap<&str, (Offset, bool)> = BTreeMap::new();
+        for (offset, (key, value)) in self.rows.range(self.log_start..) {
+            let is_missing = !read.contains_key(offset);
+            match key {
+                Some(key) => {
+                    last.insert(key, (*offset, value.is_some()));
+                }
+                None if is_missing => return Err(format!("the record at {offset} without a key is gone")),
+                None => {}
+            }
+            if *offset >= compacted_to && is_missing {
+                return Err(format!("the record at {offset} is gone, beyond {compacted_to}"));
+            }
+        }
+        for (key, (offset, has_value)) in last {
+            let found = read.iter().rev().find(|(_, row)| row.0.as_deref() == Some(key));
+            let found = found.map(|(at, _)| *at);
+            if found != Some(offset) && (has_value || found.is_some()) {
+                return Err(format!("of {key} the last is at {found:?}, was written at {offset}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keys come again, some are deleted; several segments.
+fn some_written(pairs: &[(&str, &str)]) -> Rig {
+    let mut rig = Rig::new(pairs);
+    for n in 0..24_u64 {
+        let rows = [(Some(n % 5), n % 7 != 0), (Some(n % 3 + 10), true), (Some(n), n % 2 == 0)];
+        rig.append(&rows[..1 + n as usize % 3]).expect("appended");
+    }
+    rig.append(&[(None, true)]).expect("appended");
+    rig
+}
+
+fn pass_of(rig: &Rig) -> Compacted {
+    rig.pass(true).expect("a pass")
+}
+
+#[test]
+fn a_pass_leaves_the_last_value_of_each_key() {
+    let rig = some_written(SMALL);
+    let before = rig.page();
+    let done = pass_of(&rig);
+    assert_eq!(done.status, PassStatus::Done);
+    assert_eq!(done.cleaned_to, rig.model.end(), "the active segment was closed first");
+    assert_eq!(done.records_before, rig.model.rows.len() as u64);
+    assert!(done.records_after < done.records_before && done.bytes_after < done.bytes_before);
+    assert_eq!((done.keyless, done.damaged.len()), (1, 0));
+    rig.check("after a pass");
+    let after = rig.page();
+    assert!(after.generation >= before.generation + 2, "each swap begins two");
+    assert_eq!(after.tail.end, before.tail.end);
+    rig.clone().aftermath("after a pass");
+    // Nothing is left to do.
+    let again = pass_of(&rig);
+    assert_eq!(again.records_before, again.records_after);
+}
+
+/// Each way in which a pass may end early, with what follows.
+#[test]
+fn a_pass_may_end_at_each_operation() {
+    let _tally = Tally::start();
+    let rig = some_written(SMALL);
+    pass_of(&rig);
+    let mut rig = rig.on(rig.sim.kill());
+    for n in 0..10_u64 {
+        rig.append(&[(Some(n % 4), n % 3 != 0), (Some(20 + n), true)]).expect("appended");
+    }
+    // Deletions of the first pass are dropped in the one that ends early.
+    rig.clock.pass(Duration::from_millis(2 * RETENTION_MS as u64));
+    let copy = || rig.on(rig.sim.if_crashed(&mut |n| n - 1));
+    let first = copy();
+    first.check("before");
+    // The first use after a boot recovers the log, and notes the clocks.
+    let prepared = |rig: &Rig| {
+        let _ = rig.pass(false).expect("a pass");
+        rig.clock.pass(Duration::from_secs(11));
+        rig.on(rig.sim.process())
+    };
+    let counted = prepared(&copy());
+    let done = pass_of(&counted);
+    assert!(done.records_after < done.records_before);
+    assert!(counted.page().deletions_gone > 0, "deletions are dropped");
+    let ops = counted.sim.ops();
+    assert!(ops > 30, "{ops}");
+    let stride = if is_long() { 1 } else { 3 };
+    for n in (1..=ops).step_by(stride) {
+        let doomed = prepared(&copy());
+        doomed.sim.stop_at(n);
+        let ended = doomed.pass(true);
+        assert!(ended.is_err() || doomed.sim.is_dead(), "{n} of {ops}");
+        let at = doomed.sim.trace().last().cloned().unwrap_or_default();
+        let what = format!("a pass that ended at {n} of {ops} ({at})");
+        for (how, left) in [
+            ("all lost", doomed.sim.if_crashed(&mut |_| 0)),
+            ("nothing lost", doomed.sim.if_crashed(&mut |n| n - 1)),
+            ("some lost", doomed.sim.if_crashed(&mut seeded(n))),
+            ("others lost", doomed.sim.if_crashed(&mut seeded(n + 1000))),
+        ] {
+            doomed.on(left).aftermath(&format!("{what}, {how}"));
+        }
+        doomed.on(doomed.sim.kill()).aftermath(&format!("{what}, killed"));
+    }
+}
+
+/// An error at each operation: the pass ends, no replica is offline, and nothing is left behind.
+#[test]
+fn a_pass_may_fail_at_each_operation() {
+    let _tally = Tally::start();
+    let rig = some_written(SMALL);
+    let copy = || {
+        let rig = rig.on(rig.sim.if_crashed(&mut |n| n - 1));
+        rig.pass(false).expect("recovered");
+        let ready = rig.on(rig.sim.process());
+        ready.store().expect("a store");
+        ready
+    };
+    let counted = copy();
+    let before = counted.sim.ops();
+    pass_of(&counted);
+    let ops = counted.sim.ops();
+    for n in (before + 1..=ops).step_by(if is_long() { 1 } else { 2 }) {
+        for errno in [rustix::io::Errno::IO, rustix::io::Errno::NOSPC] {
+            let failing = copy();
+            failing.sim.fail_at(n, errno);
+            let _ = failing.pass(true);
+            let at = failing.sim.trace().get(n as usize - 1).cloned().unwrap_or_default();
+            let what = format!("a pass with {errno:?} at {n} of {ops} ({at})");
+            let next = failing.on(failing.sim.process());
+            // A failed sync of the log itself, before the pass, takes the replica offline.
+            let is_of_log = at.starts_with("sync") && !at.contains(".cleaned");
+            if is_of_log && next.page().offline.is_some() {
+                continue;
+            }
+            assert_eq!(next.page().offline, None, "{what}");
+            next.aftermath(&what);
+        }
+    }
+}
+
+/// Random histories.
+#[test]
+fn the_model_holds_after_any_history() {
+    let _tally = Tally::start();
+    let histories = if is_long() { 2_000 } else { 30 };
+    for seed in 0..histories {
+        let mut random = seeded(seed);
+        let policy = if seed % 3 == 0 { "compact,delete" } else { "compact" };
+        let never = if seed % 4 == 0 { "never" } else { "1" };
+        let mut pairs = SMALL.to_vec();
+        pairs[0].1 = policy;
+        pairs.push(("flush.messages", never));
+        let mut rig = Rig::new(&pairs);
+        let mut trail = Vec::new();
+        for _ in 0..25 {
+            let step = random(12);
+            trail.push(step);
+            let what = format!("history {seed} {trail:?}");
+            match step {
+                0..=4 => {
+                    let rows: Vec<(Option<u64>, bool)> = (0..1 + random(5))
+                        .map(|_| {
+                            let key = random(12) as u64;
+                            ((key < 11).then_some(key), random(4) > 0)
+                        })
+                        .collect();
+                    rig.append(&rows).unwrap_or_else(|e| panic!("{what}: {e}"));
+                }
+                5 => {
+                    rig.pass(false).unwrap_or_else(|e| panic!("{what}: {e}"));
+                }
+                6 => {
+                    let done = rig.pass(true).unwrap_or_else(|e| panic!("{what}: {e}"));
+                    assert_eq!(done.status, PassStatus::Done, "{what}");
+                }
+                7 => {
+                    let doomed = rig.on(rig.sim.process());
+                    doomed.sim.stop_at(1 + random(40) as u64);
+                    let _ = doomed.clone().append(&[(Some(3), true)]);
+                    rig.sim = doomed.sim.kill();
+                    rig.model.next_value += 1;
+                    rig.take_in(&what);
+                }
+                8 => {
+                    // It may end before the store is open.
+                    let doomed = rig.on(rig.sim.process());
+                    doomed.sim.stop_at(1 + random(90) as u64);
+                    let _ = doomed.pass(true);
+                    rig.sim = doomed.sim.kill();
+                }
+                9 => {
+                    let wait = Duration::from_millis(random(3 * RETENTION_MS as usize) as u64);
+                    rig.clock.pass(wait + Duration::from_secs(10));
+                }
+                10 => {
+                    rig.sim = rig.sim.crash(&mut |n| random(n));
+                }
+                _ if policy == "compact,delete" && rig.model.end() > 0 => {
+                    let to = random(rig.model.end() as usize + 1) as Offset;
+                    let to = to.min(rig.page().high_watermark);
+                    if to > rig.model.log_start {
+                        let store = rig.store().expect("a store");
+                        let mut writer = PartitionWriter::open(&store, &t0(), PATIENCE).expect("open");
+                        raise_log_start(&mut writer, to, PATIENCE).expect("raised");
+                        rig.model.log_start = to;
+                    }
+                }
+                _ => {}
+            }
+            rig.check(&what);
+        }
+        rig.aftermath(&format!("history {seed} {trail:?}"));
+    }
+}
+
+/// A deletion stays until `delete.retention.ms` after the pass that first saw it, and the page says once
+/// it is gone, also after the page is lost.
+#[test]
+fn a_deletion_stays_for_its_time() {
+    let mut rig = Rig::new(SMALL);
+    rig.append(&[(Some(1), true), (Some(2), true)]).expect("appended");
+    rig.append(&[(Some(1), false)]).expect("appended");
+    pass_of(&rig);
+    assert!(rig.read().expect("read").contains_key(&2), "the deletion is there");
+    rig.clock.pass(Duration::from_millis(RETENTION_MS as u64 - 100));
+    pass_of(&rig);
+    assert!(rig.read().expect("read").contains_key(&2), "it is not old enough");
+    assert_eq!(rig.page().deletions_gone, 0);
+    rig.clock.pass(Duration::from_millis(101));
+    pass_of(&rig);
+    assert_eq!(rig.read().expect("read").keys().collect::<Vec<_>>(), [&1]);
+    assert_eq!(rig.page().deletions_gone, 3);
+    rig.check("once it is gone");
+    super::crash::remove_page(&rig.sim);
+    let rig = rig.on(rig.sim.kill());
+    rig.check("without its page");
+    assert_eq!(rig.page().deletions_gone, 3, "the checkpoint has it");
+}
+
+/// A clock that jumped drops no deletion.
+#[test]
+fn no_deletion_goes_by_a_clock_that_jumped() {
+    let mut rig = Rig::new(SMALL);
+    rig.append(&[(Some(1), true)]).expect("appended");
+    rig.append(&[(Some(1), false)]).expect("appended");
+    pass_of(&rig);
+    // After a boot the clocks are only noted.
+    let rig = rig.on(rig.sim.crash_losing_nothing());
+    rig.check("after a boot");
+    rig.clock.pass(Duration::from_secs(5));
+    pass_of(&rig);
+    assert!(rig.read().expect("read").contains_key(&1));
+    rig.clock.pass(Duration::from_secs(11));
+    pass_of(&rig);
+    assert!(!rig.read().expect("read").contains_key(&1), "the clock is believed by now");
+}
+
+/// A disk without room: the pass ends, and nothing changed.
+#[test]
+fn a_full_disk_ends_a_pass() {
+    let rig = some_written(SMALL);
+    rig.sim.set_free_bytes(64 << 20);
+    let refused: Error = rig.pass(true).expect_err("no room");
+    assert_eq!(refused.kind(), Kind::DiskFull);
+    rig.sim.set_free_bytes(1 << 40);
+    rig.aftermath("a disk that was full");
+}
+
+/// The dirty ratio says when.
+#[test]
+fn a_pass_begins_when_enough_is_dirty() {
+    let mut rig = some_written(SMALL);
+    let done = rig.pass(false).expect("a pass");
+    assert_eq!(done.status, PassStatus::Done);
+    let again = rig.pass(false).expect("a pass");
+    assert_eq!(again.status, PassStatus::NotDue);
+    for n in 0..40 {
+        rig.append(&[(Some(n % 2), true)]).expect("appended");
+    }
+    assert_eq!(rig.pass(false).expect("a pass").status, PassStatus::Done);
+    rig.aftermath("a pass that was due");
+}
+
+/// Readers and writers that are open go on while segments are replaced and joined.
+#[test]
+fn open_readers_and_writers_go_on() {
+    let mut rig = some_written(SMALL);
+    let store = rig.store().expect("a store");
+    let mut reader = open_reader(&store, &t0()).expect("a reader");
+    let mut writer = PartitionWriter::open(&store, &t0(), PATIENCE).expect("a writer");
+    let mut committer = Committer::open(&store, &t0(), PATIENCE).expect("a committer");
+    let (mut from, mut buf, mut found) = (0, Vec::new(), BTreeMap::new());
+    for n in 0.. {
+        rig.append_with(&mut writer, &[(Some(n % 3), true)]).expect("appended");
+        committer.commit(rig.model.end()).expect("committed");
+        if n % 3 == 1 {
+            pass_of(&rig);
+        }
+        if reader.read(from, 100, &mut buf).expect("read") == 0 || n > 60 {
+            break;
+        }
+        let mut rest = buf.as_slice();
+        while !rest.is_empty() {
+            from = take_batch(&mut rest, from, &mut found);
+        }
+    }
+    assert!(from > 40, "{from}");
+    for (offset, row) in found {
+        assert_eq!(rig.model.rows.get(&offset), Some(&row));
+    }
+    rig.aftermath("open readers and writers");
+}
