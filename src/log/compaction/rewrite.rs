@@ -194,6 +194,8 @@ pub fn rewrite<'a>(
     };
     let mut bytes_before = 0;
     for base in run.bases {
+        // Until the next segment is removed, the joined log ends where that begins: between two batches.
+        output.flush_filler()?;
         let file = if *base == first {
             Arc::clone(&source)
         } else {
