@@ -3,6 +3,7 @@
 mod admin;
 mod appender_waker;
 pub mod brokers;
+mod compaction;
 mod completion;
 mod consumer;
 mod creation;
@@ -38,6 +39,8 @@ pub use crate::group::CommandFile;
 pub use crate::partition::LogEdges;
 pub use crate::store::{StoreDir, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
+pub use crate::partition::compaction::{Compacted, Progress};
+pub use compaction::CompactionTotal;
 pub use completion::Completion;
 pub use consumer::{BatchInfo, Consumer, Fetched};
 pub use creation::{NewReplicas, TopicRequest, check_factor_alone};

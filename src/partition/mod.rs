@@ -30,7 +30,7 @@ mod replication;
 mod state_page;
 mod timed_reads;
 
-pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm};
+pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm, needs_key};
 pub use clock_note::ClockNote;
 pub(crate) use first_use::follow;
 pub use first_use::{first_follower_reader, first_reader};

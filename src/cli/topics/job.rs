@@ -27,10 +27,19 @@ pub enum TopicsJob {
     Offsets(Offsets),
     /// `trim`
     Trim(Trim),
+    /// `compact`
+    Compact(Compact),
     /// `dump`
     Dump(Dump),
     /// `verify`
     Verify(Verify),
+}
+
+/// `mq-topics compact`.
+#[derive(Debug)]
+pub struct Compact {
+    /// The topics and partitions.
+    pub wanted: TopicSelection,
 }
 
 /// `mq-topics create`.

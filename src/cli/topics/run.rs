@@ -1,7 +1,7 @@
 //! Runs `mq-topics`.
 
 use super::job::TopicsJob;
-use super::{change, dump, show, trim, verify};
+use super::{change, compact, dump, show, trim, verify};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
 
@@ -28,6 +28,7 @@ pub fn run(job: TopicsJob, env: &mut Env) -> Result<Outcome> {
         TopicsJob::Describe(job) => show::describe(job, env),
         TopicsJob::Offsets(job) => show::offsets(job, env),
         TopicsJob::Trim(job) => trim::trim(job, env),
+        TopicsJob::Compact(job) => compact::compact(job, env),
         TopicsJob::Dump(job) => dump::dump(job, env),
         TopicsJob::Verify(job) => verify::verify(job, env),
     }

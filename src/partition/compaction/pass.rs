@@ -21,7 +21,7 @@ use crate::partition::append::SyncLock;
 use crate::partition::clock_note::ClockVerdict;
 use crate::partition::replica::Replica;
 use crate::partition::state_page::StatePage;
-use crate::store::{StoreDir, TopicHandle, is_missing};
+use crate::store::{FORMAT_WITH_LOG_START, StoreDir, TopicHandle, is_missing, raise_format};
 use crate::types::{BrokerId, Offset, Timestamp, TopicPartition, Uuid};
 
 /// Most bytes of the map of keys. With more keys the log is gone through more than once.
@@ -125,6 +125,8 @@ pub fn pass(
         return Ok(Compacted::without_work(PassStatus::Busy));
     };
     remove_leftovers(&**replica.dir())?;
+    // An older program would write zeros over what the page says of deletions.
+    raise_format(store, FORMAT_WITH_LOG_START, timeout)?;
     if topic.partition(tp.partition)?.leader == broker {
         let now_ms = believed_now(store, replica.read_page()?);
         close_leaders(store, tp, effort.is_forced, now_ms, timeout)?;
