@@ -45,7 +45,8 @@ impl Admin {
         if topic.configs().cleanup_policy.compacts() {
             return Ok(());
         }
-        let text = format!("POLICY_VIOLATION: topic {name} is not compacted (cleanup.policy=delete)");
+        let text =
+            format!("POLICY_VIOLATION: topic {name} is not compacted (cleanup.policy=delete)");
         Err(Error::new(Kind::PolicyViolation, text).cure(format!(
             "if a later record of a key is to replace the earlier ones: 'mq-topics alter {name} -c \
              cleanup.policy=compact'"
@@ -90,16 +91,19 @@ impl Admin {
     ) -> Result<Compacted> {
         let effort = Effort {
             is_forced: true,
-            dirty_bytes_max: None,
+            ..Effort::default()
         };
         let done = pass(self.store(), tp, broker, effort, self.timeout(), go_on)?;
         let busy = |why: &str| {
             let text = format!("{tp} was not compacted: {why}");
-            Error::new(Kind::Busy, text).cure("try again; 'mq-broker locks' lists who holds which lock")
+            Error::new(Kind::Busy, text)
+                .cure("try again; 'mq-broker locks' lists who holds which lock")
         };
         match done.status {
             PassStatus::Busy => Err(busy("another process compacts it")),
-            PassStatus::NotReady => Err(busy("its log is about to move, or waits for its recovery")),
+            PassStatus::NotReady => {
+                Err(busy("its log is about to move, or waits for its recovery"))
+            }
             _ => Ok(done),
         }
     }

@@ -37,9 +37,9 @@ mod verify;
 
 pub use crate::group::CommandFile;
 pub use crate::partition::LogEdges;
+pub use crate::partition::compaction::{Compacted, Progress};
 pub use crate::store::{StoreDir, TopicConfigs};
 pub use admin::{Admin, LogDescription, PartitionDescription, TopicDescription};
-pub use crate::partition::compaction::{Compacted, Progress};
 pub use compaction::CompactionTotal;
 pub use completion::Completion;
 pub use consumer::{BatchInfo, Consumer, Fetched};

@@ -77,8 +77,14 @@ mq-topics compact d; echo $?; mq-consume -q -e d | wc -l
     says("'mq-topics alter d -c cleanup.policy=compact'", 2);
     says("POLICY_VIOLATION: topic c is compacted only", 1);
     says("'mq-topics alter c -c cleanup.policy=compact,delete'", 1);
-    says("stopped at line 2 of standard input (1 record is acknowledged): INVALID_RECORD", 1);
-    says("stopped at line 1 of standard input (no record is acknowledged): INVALID_RECORD", 1);
+    says(
+        "stopped at line 2 of standard input (1 record is acknowledged): INVALID_RECORD",
+        1,
+    );
+    says(
+        "stopped at line 1 of standard input (no record is acknowledged): INVALID_RECORD",
+        1,
+    );
     says("3 records without a key stay", 1);
     assert_eq!(out.text(), "1\n1\n1\n1\n1\n1\na b\n0\n3\n");
 }
@@ -185,10 +191,7 @@ cat $MQ_STORE/brokers/2/logs/u-0/deletions-offset-checkpoint | tail -n 1
 "#
         ),
     );
-    assert_eq!(
-        out,
-        "k1 k2 k3 k4 k5 k6 k8 \n0\n7\nthe same\nu 0 19\n"
-    );
+    assert_eq!(out, "k1 k2 k3 k4 k5 k6 k8 \n0\n7\nthe same\nu 0 19\n");
 }
 
 #[test]

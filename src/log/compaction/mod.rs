@@ -20,8 +20,8 @@ mod siphash;
 #[cfg(test)]
 mod tests;
 
-pub use cleaned::{CleanedSegment, remove_leftovers};
 pub(crate) use cleaned::remove_joined;
+pub use cleaned::{CleanedSegment, remove_leftovers};
 pub use key_map::KeyMap;
 pub use retention::{CleanCounts, RetainRules};
 pub use rewrite::{SegmentRun, map_keys, rewrite, timestamps};

@@ -380,7 +380,11 @@ impl<'a> Output<'a> {
 
     /// Only the offsets of a batch are left. `is_new`: it had records before.
     fn fill(&mut self, position: u64, header: &BatchHeader, is_new: bool) -> Result<()> {
-        let (base, last, epoch) = (header.base_offset, header.last_offset(), header.leader_epoch);
+        let (base, last, epoch) = (
+            header.base_offset,
+            header.last_offset(),
+            header.leader_epoch,
+        );
         if let Some(filler) = &mut self.filler {
             let joins = filler.epoch == epoch && last - filler.base < BATCH_OFFSETS_MAX;
             let from = filler.position;

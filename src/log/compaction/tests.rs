@@ -66,7 +66,9 @@ impl Sample {
                 let (key, value) = (key.as_ref(), value.as_ref());
                 let key = key.map(<[u8; 1]>::as_slice);
                 let value = value.map(<[u8; 20]>::as_slice);
-                builder.append(time_of(offset), key, value, []).expect("append");
+                builder
+                    .append(time_of(offset), key, value, [])
+                    .expect("append");
             }
             let batch = builder.finish(plan.codec, TimestampType::CreateTime);
             let mut batch = batch.expect("finish");
@@ -189,12 +191,17 @@ fn time_of(offset: Offset) -> Timestamp {
 }
 
 fn last_of_each(rows: &BTreeMap<Offset, Row>) -> HashMap<u8, (Offset, Option<u8>)> {
-    let keyed = rows.iter().filter_map(|(at, (key, value))| Some(((*key)?, (*at, *value))));
+    let keyed = rows
+        .iter()
+        .filter_map(|(at, (key, value))| Some(((*key)?, (*at, *value))));
     keyed.collect()
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let row = (prop::option::weighted(0.9, 0_u8..12), prop::option::weighted(0.8, any::<u8>()));
+    let row = (
+        prop::option::weighted(0.9, 0_u8..12),
+        prop::option::weighted(0.8, any::<u8>()),
+    );
     let codecs = vec![Compression::None, Compression::Lz4, Compression::Zstd];
     (
         prop::collection::vec(row, 1..6),
@@ -318,7 +325,11 @@ fn what_does_not_change_is_not_written_and_fillers_are_joined() {
     assert_eq!((header.base_offset, header.last_offset()), (0, 1));
     let before = names(&sample);
     sample.compact(&keys, Some(1), 1);
-    assert_eq!(sample.dir.id(&name).expect("there"), id, "not written again");
+    assert_eq!(
+        sample.dir.id(&name).expect("there"),
+        id,
+        "not written again"
+    );
     assert_eq!(names(&sample), before);
 }
 
@@ -343,7 +354,11 @@ fn what_a_killed_or_failed_rewrite_leaves_goes() {
     let stopped = rewrite(&run, &rules, INTERVAL, &mut { stop }).map(|_| ());
     assert_eq!(stopped.expect_err("stopped").kind(), Kind::Interrupted);
     assert_eq!(names(&sample), before);
-    for kind in [FileKind::Cleaned, FileKind::CleanedIndex, FileKind::CleanedTimeIndex] {
+    for kind in [
+        FileKind::Cleaned,
+        FileKind::CleanedIndex,
+        FileKind::CleanedTimeIndex,
+    ] {
         let name = SegmentFile::new(7, kind).name();
         sample.dir.open(&name, Open::CreateNew).expect("made");
     }

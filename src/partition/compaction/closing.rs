@@ -11,7 +11,7 @@ use crate::partition::append::{Committer, PartitionWriter, begin_segment};
 use crate::partition::replica::Replica;
 use crate::partition::state_page::{Intent, StatePage};
 use crate::store::StoreDir;
-use crate::types::{Offset, TopicPartition, Timestamp};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// Makes the leader's log ready. Closes the active segment if `is_forced`, or by its age, and makes all
 /// closed segments durable.

@@ -25,9 +25,7 @@ impl CompactLock {
         let file = dir
             .open(COMPACT_LOCK, Open::Create)
             .map_err(error("open"))?;
-        let locked = file
-            .try_lock(LockKind::Exclusive)
-            .map_err(error("lock"))?;
+        let locked = file.try_lock(LockKind::Exclusive).map_err(error("lock"))?;
         // A file that was removed and made again would have two holders.
         let own = file.id().map_err(error("look at"))?;
         let in_place = dir.id(COMPACT_LOCK).is_ok_and(|id| id == own);

@@ -1,6 +1,6 @@
 //! One pass over a replica's log.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,20 +24,31 @@ use crate::partition::state_page::StatePage;
 use crate::store::{FORMAT_WITH_LOG_START, StoreDir, TopicHandle, is_missing, raise_format};
 use crate::types::{BrokerId, Offset, Timestamp, TopicPartition, Uuid};
 
-/// Most bytes of the map of keys. With more keys the log is gone through more than once.
-const KEY_BYTES: usize = 64 << 20;
 /// So much stays free on the disk.
 const FREE_BYTES_MIN: u64 = 64 << 20;
 /// How often a pass begins again because the log changed in what it relies on.
 const TRIES: u32 = 5;
 
 /// How much a pass does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
     /// Whatever the dirty ratio says; a leader's active segment is closed first.
     pub is_forced: bool,
     /// Most bytes of segments whose keys are looked at; `None`: all.
     pub dirty_bytes_max: Option<u64>,
+    /// Most bytes of the map of keys. With more keys the log is gone through more than once.
+    pub key_bytes_max: usize,
+}
+
+impl Default for Effort {
+    /// If one is due, all of the log, within 64 MiB of keys.
+    fn default() -> Self {
+        Effort {
+            is_forced: false,
+            dirty_bytes_max: None,
+            key_bytes_max: 64 << 20,
+        }
+    }
 }
 
 /// How far a pass is.
@@ -195,10 +206,10 @@ struct Log {
     now_ms: Option<Timestamp>,
 }
 
-/// Which segments of a round are damaged, and the keys of the others.
+/// The keys of a round's segments, and the segments that are damaged, with what is wrong.
 struct Mapped {
     keys: KeyMap,
-    damaged: BTreeSet<Offset>,
+    damaged: BTreeMap<Offset, String>,
 }
 
 impl Pass<'_> {
@@ -232,8 +243,9 @@ impl Pass<'_> {
             let is_stuck = !done.damaged.is_empty() || done.cleaned_to <= log.cleaned_to;
             let is_limited = self.effort.dirty_bytes_max.is_some();
             if let Some(before) = &total {
-                done.bytes_before = before.bytes_before;
-                done.records_before = before.records_before;
+                // This round went through what the ones before it left.
+                done.bytes_before += before.bytes_before.saturating_sub(before.bytes_after);
+                done.records_before += before.records_before.saturating_sub(before.records_after);
             }
             if done.cleaned_to >= end || is_stuck {
                 return Ok(Round::Ended(done));
@@ -252,7 +264,10 @@ impl Pass<'_> {
         let expected = self.topic.partition(self.replica.tp().partition)?;
         let is_expected = |page: &StatePage| {
             page.topic_id == self.topic.meta().topic_id
-                && expected.replicas.iter().any(|it| it.uuid == page.replica_uuid)
+                && expected
+                    .replicas
+                    .iter()
+                    .any(|it| it.uuid == page.replica_uuid)
         };
         let ready = |page: &StatePage| is_in_order(page, boot_id) && is_expected(page);
         let Some(page) = self.replica.proven_page()?.filter(ready) else {
@@ -355,7 +370,8 @@ impl Pass<'_> {
         let (whole, partly): (Vec<Closed>, Vec<Closed>) =
             log.closed.iter().copied().partition(|it| it.end <= covered);
         let mut runs: Vec<&[Closed]> = Vec::new();
-        for part in whole.chunk_by(|a, b| !damaged.contains(&a.base) && !damaged.contains(&b.base))
+        for part in
+            whole.chunk_by(|a, b| !damaged.contains_key(&a.base) && !damaged.contains_key(&b.base))
         {
             runs.extend(joined(part, segment_bytes));
         }
@@ -370,11 +386,10 @@ impl Pass<'_> {
             };
             let bytes: u64 = run.iter().map(|it| it.bytes).sum();
             done.bytes_before += bytes;
-            let is_damaged = run.iter().any(|it| damaged.contains(&it.base));
-            let outcome = if is_damaged {
-                Err(Error::new(Kind::Damaged, "its keys cannot be read"))
-            } else {
-                self.replace(log, run, &rules, &mut basis)
+            let wrong = run.first().and_then(|first| damaged.get(&first.base));
+            let outcome = match wrong {
+                Some(why) => Err(Error::new(Kind::Damaged, why.clone())),
+                None => self.replace(log, run, &rules, &mut basis),
             };
             match outcome {
                 Ok(None) => return Ok(None),
@@ -409,8 +424,8 @@ impl Pass<'_> {
 
     /// The keys of the segments that were not compacted.
     fn map(&mut self, log: &Log) -> Result<Mapped> {
-        let mut keys = KeyMap::new(Uuid::random()?.0, KEY_BYTES, log.cleaned_to);
-        let mut damaged = BTreeSet::new();
+        let mut keys = KeyMap::new(Uuid::random()?.0, self.effort.key_bytes_max, log.cleaned_to);
+        let mut damaged = BTreeMap::new();
         let mut left = self.effort.dirty_bytes_max.unwrap_or(u64::MAX);
         for segment in log.closed.iter().filter(|it| it.end > log.cleaned_to) {
             if left == 0 {
@@ -424,7 +439,7 @@ impl Pass<'_> {
                 Ok(true) => keys.cover(segment.end),
                 Ok(false) => break,
                 Err(e) if e.kind() == Kind::Damaged => {
-                    damaged.insert(segment.base);
+                    damaged.insert(segment.base, e.to_string());
                     keys.cover(segment.end);
                 }
                 Err(e) => return Err(e),
@@ -463,7 +478,11 @@ impl Pass<'_> {
         };
         // The page as of the round's start has what deletions were gone before.
         let gone = counts.dropped_to;
-        let gone = if gone > log.page.deletions_gone { gone } else { 0 };
+        let gone = if gone > log.page.deletions_gone {
+            gone
+        } else {
+            0
+        };
         let changed = Changed {
             base: first.base,
             end: first.end,
@@ -509,7 +528,9 @@ impl Pass<'_> {
         file.write_at(text.as_bytes(), 0).map_err(error("write"))?;
         file.sync_data().map_err(error("sync"))?;
         let held = self.replica.lock(self.timeout)?;
-        let page = held.page()?.and_then(|page| Basis::of(&page, basis.boot_id));
+        let page = held
+            .page()?
+            .and_then(|page| Basis::of(&page, basis.boot_id));
         if page.is_some_and(|now| now.generation == basis.generation) {
             dir.rename(&temporary, CLEANED_FILE)
                 .map_err(error("put in place"))?;

@@ -26,7 +26,8 @@ use std::time::Duration;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{
-    DELETIONS_FILE, FileKind, LOG_START_FILE, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed,
+    DELETIONS_FILE, FileKind, LOG_START_FILE, LeaderEpochs, PartitionMetadata, SegmentFile,
+    sync_failed,
 };
 use crate::partition::append::{CommitNote, SYNC_FILE};
 use crate::partition::replica::Replica;

@@ -141,7 +141,11 @@ const SCENARIOS: [Scenario; 14] = [
     Scenario {
         name: "compact",
         prepare: |place| {
-            let configs = ["cleanup.policy=compact", "segment.bytes=1024", "delete.retention.ms=0"];
+            let configs = [
+                "cleanup.policy=compact",
+                "segment.bytes=1024",
+                "delete.retention.ms=0",
+            ];
             let [policy, bytes, retention] = configs;
             create(place, &["t", "-c", policy, "-c", bytes, "-c", retention])?;
             fill_keyed(place)?;
@@ -393,12 +397,25 @@ fn trimmed(place: &Place, ran: &Ran) -> Result<(), Failure> {
 fn fill_keyed(place: &Place) -> Result<(), Failure> {
     let lines: Vec<String> = (0..60)
         .map(|n| {
-            let value = if n % 10 == 3 { String::new() } else { format!("{n:040}") };
+            let value = if n % 10 == 3 {
+                String::new()
+            } else {
+                format!("{n:040}")
+            };
             format!("k{}:{value}", n % 11)
         })
         .collect();
     let input = place.input("keyed", &lines);
-    let args = ["-q", "--batch-size", "1KiB", "-K", ":", "--null-marker", "", "t"];
+    let args = [
+        "-q",
+        "--batch-size",
+        "1KiB",
+        "-K",
+        ":",
+        "--null-marker",
+        "",
+        "t",
+    ];
     place.feed("mq-produce", &args, &input)?.expect(0).map(drop)
 }
 
@@ -411,15 +428,24 @@ fn compacted(place: &Place, ran: &Ran) -> Result<(), Failure> {
         let mut found = Vec::new();
         for line in read.lines() {
             let mut fields = line.splitn(3, ' ').map(str::to_owned);
-            let offset = fields.next().and_then(|text| text.parse().ok()).ok_or("an offset")?;
-            let (key, value) = (fields.next().ok_or("a key")?, fields.next().unwrap_or_default());
+            let offset = fields
+                .next()
+                .and_then(|text| text.parse().ok())
+                .ok_or("an offset")?;
+            let (key, value) = (
+                fields.next().ok_or("a key")?,
+                fields.next().unwrap_or_default(),
+            );
             found.push((offset, key, value));
         }
         Ok(found)
     };
     let last: Vec<(i64, usize)> = (49..60).map(|n| (n as i64, n)).collect();
     let check = |found: &[(i64, String, String)]| -> Result<(), Failure> {
-        hold!(found.is_sorted_by_key(|record| record.0), "out of order: {found:?}");
+        hold!(
+            found.is_sorted_by_key(|record| record.0),
+            "out of order: {found:?}"
+        );
         for (offset, n) in &last {
             let key = format!("k{}", n % 11);
             let of_key = found.iter().rfind(|record| record.1 == key);
@@ -437,7 +463,9 @@ fn compacted(place: &Place, ran: &Ran) -> Result<(), Failure> {
         Ok(())
     };
     check(&read(place)?)?;
-    place.run("mq-topics", &["verify", "--deep", "t"])?.expect(0)?;
+    place
+        .run("mq-topics", &["verify", "--deep", "t"])?
+        .expect(0)?;
     place.run("mq-topics", &["compact", "t"])?.expect(0)?;
     let found = read(place)?;
     check(&found)?;
@@ -451,7 +479,11 @@ fn compacted(place: &Place, ran: &Ran) -> Result<(), Failure> {
         .collect();
     hold!(names.is_empty(), "leftovers: {names:?} of {}", ran.what);
     place
-        .feed("mq-produce", &["-q", "-K", ":", "t"], &place.input("more", &["k1:more".to_owned()]))?
+        .feed(
+            "mq-produce",
+            &["-q", "-K", ":", "t"],
+            &place.input("more", &["k1:more".to_owned()]),
+        )?
         .expect(0)
         .map(drop)
 }
