@@ -20,10 +20,10 @@ pub(super) struct CompactArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  mq-topics create users -c cleanup.policy=compact
-  mq-produce -K '\\t' users < users.tsv
-  mq-topics compact users                            one record for each user is left
-  mq-topics compact 'state-*'                        from cron, without a broker's daemon";
+  mq-topics compact users                            one record for each key is left
+  mq-topics compact users && mq-consume -e users     the last record of each key
+  mq-topics compact orders:3 'state-*'
+  mq-topics compact -q 'state-*'                     from cron, without a broker's daemon";
 
 /// Makes the job.
 ///

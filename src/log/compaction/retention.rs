@@ -42,13 +42,13 @@ impl CleanCounts {
     }
 }
 
-impl RetainRules<'_> {
-    /// Whether the records of a batch are looked at. Those of transactions stay: only a marker says
-    /// whether they count.
-    pub(super) fn apply_to(&self, header: &BatchHeader) -> bool {
-        !header.is_control() && !header.is_transactional()
-    }
+/// Whether the records of a batch are looked at. Those of transactions stay: only a marker says whether
+/// they count.
+pub(super) fn are_compacted(header: &BatchHeader) -> bool {
+    !header.is_control() && !header.is_transactional()
+}
 
+impl RetainRules<'_> {
     /// Whether a record stays.
     pub(super) fn keeps(
         &self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::cleaned::{CleanedSegment, not_synced};
 use super::key_map::KeyMap;
-use super::retention::{CleanCounts, RetainRules};
+use super::retention::{CleanCounts, RetainRules, are_compacted};
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::epoch_checkpoint::LeaderEpochs;
@@ -45,7 +45,7 @@ pub struct Rewritten<'a> {
     pub bytes_after: u64,
 }
 
-impl<'a> SegmentRun<'a> {
+impl SegmentRun<'_> {
     /// Calls `on_batch` with each batch of the segment at `base`, checked, and the segment's file.
     fn walk(
         &self,
@@ -138,7 +138,7 @@ pub fn map_keys(
             if header.producer_id >= 0 {
                 keys.note_producer(header.producer_id, header.base_offset);
             }
-            if header.is_control() || header.is_transactional() {
+            if !are_compacted(header) {
                 keys.cover(header.next_offset());
                 return Ok(());
             }
@@ -247,7 +247,7 @@ impl Batches<'_> {
         if header.is_filler() {
             return output.fill(position, header, false);
         }
-        if !self.rules.apply_to(header) {
+        if !are_compacted(header) {
             self.counts.records_after += records;
             return output.keep(header, bytes);
         }

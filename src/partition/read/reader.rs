@@ -285,7 +285,7 @@ impl PartitionReader {
             let met_at = self.cursor.take();
             self.forget();
             let is_replaced = error.io_source().is_some_and(is_stale);
-            if error.kind() != Kind::Damaged && !(is_replaced && !fresh) {
+            if error.kind() != Kind::Damaged && (fresh || !is_replaced) {
                 return Err(error);
             }
             if !fresh {
