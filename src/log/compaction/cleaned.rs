@@ -96,7 +96,7 @@ pub(crate) fn remove_joined(dir: &dyn Dir, base: Offset) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Io`].
-pub fn remove_leftovers(dir: &dyn Dir) -> Result<()> {
+pub fn remove_orphans(dir: &dyn Dir) -> Result<()> {
     let entries = dir
         .list(".")
         .map_err(|e| Error::io("list", dir.path(), e))?;

@@ -21,7 +21,7 @@ mod siphash;
 mod tests;
 
 pub(crate) use cleaned::remove_joined;
-pub use cleaned::{CleanedSegment, remove_leftovers};
+pub use cleaned::{CleanedSegment, remove_orphans};
 pub use key_map::KeyMap;
 pub use retention::{CleanCounts, RetainRules};
 pub use rewrite::{SegmentRun, map_keys, rewrite, timestamps};

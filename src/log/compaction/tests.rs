@@ -362,7 +362,7 @@ fn what_a_killed_or_failed_rewrite_leaves_goes() {
         let name = SegmentFile::new(7, kind).name();
         sample.dir.open(&name, Open::CreateNew).expect("made");
     }
-    remove_leftovers(&*sample.dir).expect("removed");
+    remove_orphans(&*sample.dir).expect("removed");
     assert_eq!(names(&sample), before);
 }
 

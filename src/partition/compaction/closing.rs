@@ -8,6 +8,7 @@ use super::limits::{is_in_order, must_close};
 use crate::error::Result;
 use crate::log::{LogPosition, Segments};
 use crate::partition::append::{Committer, PartitionWriter, begin_segment};
+use crate::partition::log_snapshot::LogSnapshot;
 use crate::partition::replica::Replica;
 use crate::partition::state_page::{Intent, StatePage};
 use crate::store::StoreDir;
@@ -64,18 +65,13 @@ pub(super) fn leave_closed_segment(
     boot_id: [u8; 16],
     timeout: Duration,
 ) -> Result<()> {
-    let due = |page: &StatePage| -> Result<Option<LogPosition>> {
-        let segments = Segments::list(&**replica.dir())?;
-        let is_closed = page.durable.segment < page.tail.active;
-        let place = is_closed.then(|| next_place(page, &segments)).flatten();
-        Ok(place.filter(|_| is_in_order(page, boot_id)))
-    };
-    let Some(page) = replica.read_page()? else {
+    let Some(LogSnapshot { page, segments, .. }) = LogSnapshot::take(replica)? else {
         return Ok(());
     };
-    if due(&page)?.is_none() {
+    let is_closed = page.durable.segment < page.tail.active && is_in_order(&page, boot_id);
+    let Some(place) = next_place(&page, &segments).filter(|_| is_closed) else {
         return Ok(());
-    }
+    };
     // The page is about to name the next segment as durable: so is that segment's name.
     replica.sync_page_and_names(timeout)?;
     let held = replica.lock(timeout)?;
@@ -83,9 +79,9 @@ pub(super) fn leave_closed_segment(
         return Ok(());
     };
     let is_same = now.generation == page.generation && now.durable == page.durable;
-    let Some(place) = due(&now)?.filter(|_| is_same) else {
+    if !is_same || !is_in_order(&now, boot_id) {
         return Ok(());
-    };
+    }
     now.durable = place;
     held.publish(&mut now)
 }

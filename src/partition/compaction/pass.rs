@@ -12,13 +12,12 @@ use crate::clock::Moment;
 use crate::disk::join;
 use crate::error::{Error, Kind, Result};
 use crate::log::compaction::{
-    CleanCounts, KeyMap, RetainRules, SegmentRun, map_keys, remove_leftovers, rewrite, timestamps,
+    CleanCounts, KeyMap, RetainRules, SegmentRun, map_keys, remove_orphans, rewrite, timestamps,
 };
-use crate::log::{
-    CLEANED_FILE, FileKind, LeaderEpochs, SegmentFile, Segments, log_start_text, sync_failed,
-};
+use crate::log::{CLEANED_FILE, FileKind, LeaderEpochs, SegmentFile, log_start_text, sync_failed};
 use crate::partition::append::SyncLock;
 use crate::partition::clock_note::ClockVerdict;
+use crate::partition::log_snapshot::LogSnapshot;
 use crate::partition::replica::Replica;
 use crate::partition::state_page::StatePage;
 use crate::store::{FORMAT_WITH_LOG_START, StoreDir, TopicHandle, is_missing, raise_format};
@@ -135,7 +134,7 @@ pub fn pass(
     let Some(lock) = CompactLock::try_take(&**replica.dir())? else {
         return Ok(Compacted::without_work(PassStatus::Busy));
     };
-    remove_leftovers(&**replica.dir())?;
+    remove_orphans(&**replica.dir())?;
     // An older program would write zeros over what the page says of deletions.
     raise_format(store, FORMAT_WITH_LOG_START, timeout)?;
     if topic.partition(tp.partition)?.leader == broker {
@@ -274,19 +273,21 @@ impl Pass<'_> {
             return Ok(None);
         };
         let now_ms = self.note_clock(&page)?;
-        let Some(page) = self.replica.read_page()?.filter(ready) else {
+        let Some(snapshot) = LogSnapshot::take(&self.replica)? else {
             return Ok(None);
         };
-        let Some(basis) = Basis::of(&page, boot_id) else {
+        let LogSnapshot {
+            page,
+            segments,
+            epochs,
+        } = snapshot;
+        let Some(basis) = Basis::of(&page, boot_id).filter(|_| ready(&page)) else {
             return Ok(None);
         };
-        let Some(epochs) = self.replica.epochs()? else {
+        let Some(epochs) = epochs else {
             return Ok(None);
         };
         let dir = &**self.replica.dir();
-        let segments = Segments::list(dir)?
-            .up_to(page.tail.active)
-            .since(page.tail.log_start);
         let point = compactable_to(&page, &segments);
         let cleaned = self.replica.cleaned_to()?;
         // One beyond the end is of a log that was cut.
