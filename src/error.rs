@@ -83,6 +83,8 @@ pub enum Kind {
     UnknownGroup,
     /// NON_EMPTY_GROUP: refused while members live; names them.
     NonEmptyGroup,
+    /// POLICY_VIOLATION: the topic's `cleanup.policy` does not allow it.
+    PolicyViolation,
     /// A broker is (or is not) running where the opposite is needed.
     BrokerState,
     /// A signal asked to stop.
@@ -91,7 +93,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         Kind::Io,
         Kind::DiskFull,
         Kind::Usage,
@@ -112,6 +114,7 @@ impl Kind {
         Kind::Unknown,
         Kind::UnknownGroup,
         Kind::NonEmptyGroup,
+        Kind::PolicyViolation,
         Kind::BrokerState,
         Kind::Interrupted,
     ];

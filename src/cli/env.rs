@@ -411,6 +411,18 @@ impl Env {
         self.progress.say(&super::report::plain(text, true));
     }
 
+    /// Shows how many of how many bytes are done, and of what, if stderr is a terminal.
+    pub fn progress_of(&mut self, done: u64, all: u64, what: &str) {
+        if self.quiet || !self.stderr_is_terminal {
+            return;
+        }
+        if !self.progress.is_on() {
+            self.progress = ProgressDisplay::on(Some(all));
+        }
+        let what = super::report::plain(what, true);
+        self.progress.set(done, all, &what);
+    }
+
     /// Removes the progress display.
     pub fn progress_done(&mut self) {
         self.progress.done();

@@ -59,6 +59,15 @@ impl ProgressDisplay {
         }
     }
 
+    /// Sets the bytes so far, all bytes, and a text.
+    pub fn set(&self, done: u64, all: u64, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(all);
+            bar.set_position(done);
+            bar.set_message(text.to_owned());
+        }
+    }
+
     /// Runs `f` with the bar hidden.
     pub fn suspend(&self, f: impl FnOnce()) {
         match &self.bar {

@@ -255,7 +255,8 @@ fn log_description(reader: &PartitionReader, page: &StatePage) -> Result<LogDesc
         if matches!(
             file.kind,
             log::FileKind::Cut(_) | log::FileKind::CutInTheMaking | log::FileKind::Rewrite
-        ) {
+        ) || file.kind.is_of_compaction()
+        {
             // Not part of the log.
             continue;
         }

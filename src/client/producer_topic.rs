@@ -2,6 +2,7 @@
 
 use super::producer_options::{ProducerOptions, ProducerRecord};
 use crate::error::{Error, Kind, Result};
+use crate::partition::needs_key;
 use crate::record::{BatchBuilder, DECOMPRESSED_LEN_MAX};
 use crate::store::{TopicConfigs, TopicHandle};
 use crate::types::{Compression, Timestamp, TimestampType, TopicName};
@@ -18,6 +19,8 @@ pub(super) struct ProducerTopic {
     /// The most bytes of a batch as stored.
     pub message_bytes: usize,
     pub compression: Compression,
+    /// Whether the topic is compacted: a record without a key would stay for ever.
+    pub needs_key: bool,
 }
 
 impl ProducerTopic {
@@ -32,12 +35,24 @@ impl ProducerTopic {
                 .min(message_bytes),
             message_bytes,
             compression: configs.compression.unwrap_or(options.compression),
+            needs_key: configs.cleanup_policy.compacts(),
             topic,
         }
     }
 
     pub fn topic(&self) -> &TopicHandle {
         &self.topic
+    }
+
+    /// Refuses a record without a key for a compacted topic.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidRecord`].
+    pub fn check_key(&self, record: &ProducerRecord<'_>) -> Result<()> {
+        if self.needs_key && record.key.is_none() {
+            return Err(needs_key(&self.topic.meta().name));
+        }
+        Ok(())
     }
 
     /// Whether a record that is large for its batch fits the topic's limit, compressed if asked;

@@ -40,9 +40,12 @@ impl Admin {
     ///
     /// # Errors
     /// [`Kind::OffsetOutOfRange`](crate::error::Kind::OffsetOutOfRange) for an offset beyond the high
-    /// watermark; those of a reader.
+    /// watermark; [`Kind::PolicyViolation`] if the topic is compacted only; those of a reader.
     pub fn plan_trim(&self, tp: &TopicPartition, point: UnresolvedOffset) -> Result<PlannedTrim> {
         let reader = open_now(self.store(), tp)?;
+        if !reader.topic().configs().cleanup_policy.deletes() {
+            return Err(compacted_only(tp));
+        }
         let page = reader.page()?;
         Ok(PlannedTrim {
             tp: tp.clone(),
@@ -124,6 +127,18 @@ impl Admin {
         }
         Ok(behind)
     }
+}
+
+/// The error for a topic that keeps the last record of each key.
+fn compacted_only(tp: &TopicPartition) -> Error {
+    let name = &tp.topic;
+    let text = format!(
+        "POLICY_VIOLATION: topic {name} is compacted only (cleanup.policy=compact): a trim would remove the last \
+         records of keys"
+    );
+    Error::new(Kind::PolicyViolation, text).cure(format!(
+        "to allow it: 'mq-topics alter {name} -c cleanup.policy=compact,delete'"
+    ))
 }
 
 /// A writer keeps to the topic that it was opened with, so this is checked once.

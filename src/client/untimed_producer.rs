@@ -225,6 +225,11 @@ impl UntimedProducer {
         let timestamp = record
             .timestamp
             .unwrap_or_else(|| self.store.clock().now_ms());
+        if self.target.needs_key && record.key.is_none() {
+            // The topic may have been altered for this record.
+            self.refresh_partitions()?;
+            self.target.check_key(record)?;
+        }
         let at = match (record.partition, record.key) {
             (Some(partition), _) => self.explicit(partition)?,
             (None, Some(key)) => {
@@ -297,7 +302,8 @@ impl UntimedProducer {
         let at = self.keyless();
         let batch_bytes = self.target.batch_bytes;
         let sequence = self.sequence;
-        if let Some(slot) = self.slots.get_mut(at)
+        if !self.target.needs_key
+            && let Some(slot) = self.slots.get_mut(at)
             && let Some(builder) = &mut slot.builder
             && !builder.is_empty()
         {

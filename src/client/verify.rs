@@ -152,13 +152,16 @@ impl Admin {
             let records = deep.then_some(decompressed_len_max);
             let mut of_log = Vec::new();
             let covered = log::verify(dir, &tail, epochs.as_ref(), records, &mut of_log);
-            let start_rose = || -> Result<bool> {
+            let was_moved = || -> Result<bool> {
                 let now = replica.read_page()?;
-                Ok(now.is_some_and(|now| now.tail.log_start > tail.log_start))
+                let generation = page.map(|page| page.generation);
+                Ok(now.is_some_and(|now| {
+                    now.tail.log_start > tail.log_start || Some(now.generation) != generation
+                }))
             };
             let mut covered = match covered {
-                // A segment below the new log start was removed meanwhile.
-                Err(e) if crate::store::is_missing(&e) && start_rose()? => continue,
+                // A segment below the new log start was removed meanwhile, or joined with another.
+                Err(e) if crate::store::is_missing(&e) && was_moved()? => continue,
                 covered => covered?,
             };
             if epochs.is_some() && of_log.iter().any(|finding| finding.data) {

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::disk::{Dir, Disk, EntryKind, LockKind, Open, join};
 use crate::error::{Error, Result};
+use crate::partition::compaction::COMPACT_LOCK;
 use crate::partition::{PAGE_FILE, SYNC_FILE};
 use crate::store::{StoreDir, layout};
 
@@ -21,6 +22,8 @@ pub enum LockKindName {
     Append,
     /// The group commit of one partition, or of one group's offsets.
     Sync,
+    /// The compaction of one replica.
+    Compaction,
     /// Changes of one group.
     Group,
     /// A group member's liveness.
@@ -36,6 +39,7 @@ impl LockKindName {
             LockKindName::Metadata => "metadata",
             LockKindName::Append => "append",
             LockKindName::Sync => "sync",
+            LockKindName::Compaction => "compaction",
             LockKindName::Group => "group",
             LockKindName::Member => "member",
         }
@@ -104,6 +108,12 @@ pub fn held_locks(store: &StoreDir) -> Result<Vec<LockRow>> {
                 &of,
                 &*logs,
                 &format!("{name}/{SYNC_FILE}"),
+            )?;
+            add(
+                LockKindName::Compaction,
+                &of,
+                &*logs,
+                &format!("{name}/{COMPACT_LOCK}"),
             )?;
         }
     }
@@ -221,7 +231,7 @@ fn probe(
             row.host = fields.next().map(str::to_owned);
             pid
         }
-        LockKindName::Append | LockKindName::Sync => None,
+        LockKindName::Append | LockKindName::Sync | LockKindName::Compaction => None,
     };
     if row.pids.is_empty() {
         row.pids

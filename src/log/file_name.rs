@@ -1,7 +1,7 @@
 //! Names of the files of one partition, made and parsed here and nowhere else.
 //!
-//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind. The names of cut
-//! bytes are mq's own: `OFFSET.cut`, and `OFFSET.2.cut` and so on if that name is taken.
+//! Source: `LogFileUtils.java`: the base offset with 20 digits, then the kind. A compaction adds
+//! `.cleaned` to the names of the files that it writes. The names of cut bytes are mq's own: `OFFSET.cut`, and `OFFSET.2.cut` and so on if that name is taken.
 
 use std::borrow::Cow;
 
@@ -23,6 +23,12 @@ pub enum FileKind {
     Rewrite,
     /// A future [`FileKind::Cut`], being written; worthless until renamed.
     CutInTheMaking,
+    /// A log that a compaction is writing; worthless until renamed.
+    Cleaned,
+    /// Its offset index.
+    CleanedIndex,
+    /// Its time index.
+    CleanedTimeIndex,
 }
 
 impl FileKind {
@@ -35,7 +41,18 @@ impl FileKind {
             FileKind::Cut(n) => format!(".{n}.cut").into(),
             FileKind::Rewrite => ".log.rescue".into(),
             FileKind::CutInTheMaking => ".cut.tmp".into(),
+            FileKind::Cleaned => ".log.cleaned".into(),
+            FileKind::CleanedIndex => ".index.cleaned".into(),
+            FileKind::CleanedTimeIndex => ".timeindex.cleaned".into(),
         }
+    }
+
+    /// Whether a compaction writes it, and it is worthless until it is renamed.
+    pub fn is_of_compaction(self) -> bool {
+        matches!(
+            self,
+            FileKind::Cleaned | FileKind::CleanedIndex | FileKind::CleanedTimeIndex
+        )
     }
 }
 
@@ -79,6 +96,9 @@ impl SegmentFile {
             FileKind::Cut(number),
             FileKind::Rewrite,
             FileKind::CutInTheMaking,
+            FileKind::Cleaned,
+            FileKind::CleanedIndex,
+            FileKind::CleanedTimeIndex,
         ]
         .into_iter()
         .find(|kind| kind.suffix() == suffix)
@@ -101,6 +121,9 @@ mod tests {
             FileKind::Cut(u32::MAX),
             FileKind::Rewrite,
             FileKind::CutInTheMaking,
+            FileKind::Cleaned,
+            FileKind::CleanedIndex,
+            FileKind::CleanedTimeIndex,
         ] {
             for base in [0, 7, i64::MAX] {
                 let file = SegmentFile::new(base, kind);

@@ -3,13 +3,21 @@
 //!
 //! Text, as Kafka writes it for a whole log directory (`OffsetCheckpointFile.java`): a line `0` (the
 //! version), a line with the number of entries, then a line `TOPIC PARTITION OFFSET` each. Here it
-//! stands in the replica's own directory, with one entry.
+//! stands in the replica's own directory, with one entry. The checkpoints of compaction have the same
+//! form ([`CLEANED_FILE`], [`DELETIONS_FILE`]).
 
 use crate::error::{Error, Kind, Result};
 use crate::types::{Offset, TopicPartition};
 
 /// The file's name.
 pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
+
+/// The checkpoint of compaction, as Kafka calls it: all below its offset was compacted. A hint, since
+/// without it more is read.
+pub const CLEANED_FILE: &str = "cleaner-offset-checkpoint";
+
+/// The offset below which a compaction left out deletions: mq's own, for a state page that is lost.
+pub const DELETIONS_FILE: &str = "deletions-offset-checkpoint";
 
 /// The file's text.
 pub fn log_start_text(tp: &TopicPartition, log_start: Offset) -> String {

@@ -9,6 +9,7 @@
 //! beside it are disposable: without them the results are the same, only slower.
 
 mod appender;
+pub(crate) mod compaction;
 mod divergence;
 mod epoch_checkpoint;
 mod epoch_fit;
@@ -33,7 +34,9 @@ pub use divergence::divergence;
 pub use epoch_checkpoint::LeaderEpochs;
 pub use epoch_fit::{KnownEpochs, epochs_instead, epochs_that_fit, latest_epochs_fit};
 pub use file_name::{FileKind, SegmentFile};
-pub use log_start_checkpoint::{LOG_START_FILE, log_start_text, parse_log_start};
+pub use log_start_checkpoint::{
+    CLEANED_FILE, DELETIONS_FILE, LOG_START_FILE, log_start_text, parse_log_start,
+};
 pub use lookup::{first_not_older, first_timestamp, header_at, largest_timestamp, locate};
 pub use partition_metadata::PartitionMetadata;
 pub use recovery::{Cut, RecoverFrom, Recovered, adopt, recover};

@@ -277,7 +277,7 @@ impl SeenEpochs {
 }
 
 /// The indexes of one segment, as they are built while it is walked.
-struct Indexes {
+pub(super) struct Indexes {
     tail: Tail,
     interval: u64,
     index: Vec<u8>,
@@ -285,7 +285,7 @@ struct Indexes {
 }
 
 impl Indexes {
-    fn new(base: Offset, epoch: LeaderEpoch, interval: u64) -> Self {
+    pub(super) fn new(base: Offset, epoch: LeaderEpoch, interval: u64) -> Self {
         let tail = Tail {
             epoch,
             ..Tail::empty(base)
@@ -298,7 +298,7 @@ impl Indexes {
         }
     }
 
-    fn add(&mut self, header: &BatchHeader) {
+    pub(super) fn add(&mut self, header: &BatchHeader) {
         let base = self.tail.active;
         let (tail, entry, time_entry) = self.tail.with_batch(header, self.interval);
         self.tail = tail;
@@ -312,15 +312,27 @@ impl Indexes {
         self.tail.time_index_bytes = self.time_index.len() as u64;
     }
 
-    fn write(&mut self, dir: &dyn Dir, closed: bool) -> Result<()> {
-        let base = self.tail.active;
-        if closed
-            && let Some(entry) = self.tail.due_time_entry()
-            && let Some(raw) = entry.encode(base)
+    /// Adds the entry that Kafka forces when a segment is closed.
+    fn close(&mut self) {
+        if let Some(entry) = self.tail.due_time_entry()
+            && let Some(raw) = entry.encode(self.tail.active)
         {
             self.time_index.extend_from_slice(&raw);
             self.tail.time_index_bytes = self.time_index.len() as u64;
             self.tail.time_indexed = entry.timestamp;
+        }
+    }
+
+    /// The bytes of the offset index and of the time index of a closed segment.
+    pub(super) fn into_closed(mut self) -> (Vec<u8>, Vec<u8>) {
+        self.close();
+        (self.index, self.time_index)
+    }
+
+    fn write(&mut self, dir: &dyn Dir, closed: bool) -> Result<()> {
+        let base = self.tail.active;
+        if closed {
+            self.close();
         }
         for (kind, bytes) in [
             (FileKind::Index, &self.index),
@@ -388,7 +400,7 @@ pub(crate) fn io_error(dir: &dyn Dir, op: &'static str, base: Offset, e: std::io
 }
 
 /// From header to header up to `end` bytes, for a log that is known to be sound.
-fn hop(
+pub(super) fn hop(
     dir: &dyn Dir,
     base: Offset,
     file: &dyn File,

@@ -50,14 +50,18 @@ impl Drop for Unfinished<'_> {
     }
 }
 
-/// Removes what killed recoveries left.
+/// Removes what killed recoveries and compactions left. A compaction that is under way ends then: the
+/// caller begins a new generation.
 pub(crate) fn remove_all(dir: &dyn Dir) -> Result<()> {
     let entries = dir
         .list(".")
         .map_err(|e| Error::io("list", dir.path(), e))?;
     for entry in entries {
         match SegmentFile::parse(&entry.name) {
-            Some(file) if matches!(file.kind, FileKind::CutInTheMaking | FileKind::Rewrite) => {
+            Some(file)
+                if matches!(file.kind, FileKind::CutInTheMaking | FileKind::Rewrite)
+                    || file.kind.is_of_compaction() =>
+            {
                 remove_if_there(dir, file)?;
             }
             _ => {}

@@ -7,6 +7,7 @@
 //! read/          reading without a lock
 //! log_start/     the log start rises, and what lies below is removed
 //! retention/     old segments are removed by age and size
+//! compaction/    values that a later record of their key replaces are left out
 //! recovery/      what a dead writer, a power cut or a failed sync left behind
 //! replication/   the follower, the high watermark, the in-sync set, the seal, leader epochs
 //! ```
@@ -15,6 +16,7 @@
 
 mod append;
 mod clock_note;
+pub mod compaction;
 mod dir_sync;
 mod end_of_files;
 mod expected_replica;
@@ -30,7 +32,7 @@ mod retention;
 mod state_page;
 mod timed_reads;
 
-pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm};
+pub use append::{Appended, Committer, PartitionWriter, SYNC_FILE, confirm, needs_key};
 pub use clock_note::{ClockNote, ClockVerdict};
 pub(crate) use first_use::follow;
 pub use first_use::{first_follower_reader, first_reader};

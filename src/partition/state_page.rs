@@ -22,7 +22,7 @@
 //!   80 intent's offset i64   | 224 time indexed up to   i64 |
 //!   88 first timestamp i64   |                              |
 //!   96 maker        16 bytes | 480 clock note   24 bytes    |
-//!                            |     (112 to 128: zeros)      |
+//!  120 deletions gone   i64  |     (112 to 120: zeros)      |
 //! ```
 //!
 //! All little-endian: the file never leaves its machine.
@@ -48,6 +48,8 @@ pub const PAGE_FILE: &str = "partition.state";
 const COPY_BYTES: usize = 512;
 /// Where the maker's id stands in a copy.
 const MAKER_AT: usize = 96;
+/// Where the offset stands up to which a compaction left out deletions.
+const DELETIONS_GONE_AT: usize = 120;
 /// Where the joining replicas stand.
 const JOINING_AT: usize = 288;
 /// Where the clock note stands.
@@ -173,6 +175,9 @@ pub struct StatePage {
     pub joining: JoiningSet,
     /// What the last removal by age knew of the clocks, in this boot.
     pub clock: ClockNote,
+    /// A compaction left out deletions of keys below this offset; 0: none. A log that ends below it may
+    /// hold values that they deleted.
+    pub deletions_gone: Offset,
 }
 
 impl StatePage {
@@ -199,6 +204,7 @@ impl StatePage {
             maker: None,
             joining: JoiningSet::default(),
             clock: ClockNote::default(),
+            deletions_gone: 0,
         }
     }
 
@@ -397,6 +403,7 @@ impl StatePage {
         put(80, &intent_offset.to_le_bytes());
         put(88, &tail.first_timestamp.to_le_bytes());
         put(MAKER_AT, &self.maker.unwrap_or(Uuid::ZERO).0);
+        put(DELETIONS_GONE_AT, &self.deletions_gone.to_le_bytes());
         put(128, &tail.log_start.to_le_bytes());
         put(136, &tail.active.to_le_bytes());
         put(144, &tail.log_bytes.to_le_bytes());
@@ -505,6 +512,7 @@ impl StatePage {
             maker: Some(Uuid(field(raw, MAKER_AT)?)).filter(|maker| *maker != Uuid::ZERO),
             joining: JoiningSet::decode(raw.get(JOINING_AT..)?)?,
             clock: ClockNote::decode(raw.get(CLOCK_AT..)?)?,
+            deletions_gone: i64_at(DELETIONS_GONE_AT)?,
         })
     }
 }
@@ -542,6 +550,7 @@ mod tests {
             wall_ms: 8,
             boottime_ms: 9,
         });
+        page.deletions_gone = 10;
         page
     }
 

@@ -46,7 +46,7 @@ const COMPRESSION_MASK: i16 = 0b111;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
-const DELETE_HORIZON_BIT: i16 = 1 << 6;
+pub(super) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 const KNOWN_BITS: i16 = (1 << 7) - 1;
 
 /// The header of a batch, as in the file. -1 means none wherever Kafka says so.

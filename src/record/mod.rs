@@ -11,6 +11,7 @@
 mod builder;
 mod compression;
 mod corrupt;
+mod filler;
 mod header;
 mod headers;
 mod partitioner;
@@ -23,11 +24,13 @@ mod snappy;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod thinning;
 mod view;
 
 pub use builder::{BatchBuilder, RECORD_OVERHEAD_MAX};
 pub use compression::{Compressor, DECOMPRESSED_LEN_MAX, Decompressor};
 pub use corrupt::Corrupt;
+pub use filler::{BATCH_OFFSETS_MAX, emptied, filler};
 pub use header::BATCH_LEN_MAX;
 pub use header::{
     BASE_OFFSET_AT, BATCH_HEADER_LEN, BATCH_LENGTH_AT, BatchHeader, CRC_AT, LEADER_EPOCH_AT,
@@ -37,4 +40,5 @@ pub use headers::{Header, HeaderIter, Headers};
 pub use partitioner::{Partitioner, murmur2, partition_for_key};
 pub use record::Record;
 pub use stamp::{recompress, stamp, stamp_append_time};
+pub use thinning::Thinner;
 pub use view::{BatchView, Records};

@@ -178,7 +178,7 @@ fn what_is_not_due_is_refused() {
             1,
             &["--segment", "--merge", "--isolation", "--latest-per-key"],
         ),
-        (2, &["export", "import", "compact", "quarantine", "reindex"]),
+        (2, &["export", "import", "quarantine", "reindex"]),
         (4, &["--listen", "perf", "metrics", "top"]),
     ];
     let commands = docs::commands();

@@ -15,7 +15,7 @@ use rustix::process::Signal;
 type Provoke = fn(&Shell) -> Option<Done>;
 
 /// How each kind is provoked, and its exit status. `None`: not to be had on this machine.
-const CASES: [(Kind, i32, Provoke); 21] = [
+const CASES: [(Kind, i32, Provoke); 22] = [
     (Kind::Io, 1, |shell| {
         shell.produce(&["t"], b"a\n");
         Some(shell.run("mq-produce", &["t", "no-such-file"], b""))
@@ -89,6 +89,10 @@ const CASES: [(Kind, i32, Provoke); 21] = [
     (Kind::OffsetOutOfRange, 1, |shell| {
         shell.produce(&["t"], b"a\n");
         Some(shell.run("mq-groups", &["commit", "g", "t:0=99"], b""))
+    }),
+    (Kind::PolicyViolation, 1, |shell| {
+        shell.produce(&["t"], b"a\n");
+        Some(shell.run("mq-topics", &["compact", "t"], b""))
     }),
     (Kind::Fenced, 75, |shell| {
         shell.produce(&["t"], b"a\n");

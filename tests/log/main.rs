@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod compactions;
 mod crash;
 mod crowd;
 mod damage;

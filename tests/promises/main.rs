@@ -11,6 +11,7 @@ mod common;
 mod acks;
 mod apart;
 mod commands;
+mod compactions;
 mod configs;
 mod daemon_faults;
 mod daemons;

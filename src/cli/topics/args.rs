@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::args_compact::{CompactArgs, compact};
 use super::args_create::{CreateArgs, create};
 use super::args_plan::{CONFIG_EXAMPLE, of_topic, partition_count};
 use super::args_stats::{StatsArgs, stats};
@@ -22,7 +23,7 @@ use crate::client::topics::TopicConfigs;
 use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::error::{Result, shell_word};
 
-/// Create, inspect, change, trim, check and delete topics
+/// Create, inspect, change, trim, compact, check and delete topics
 ///
 /// A topic is a named log, split into partitions. Its configs are Kafka's, with Kafka's names and
 /// units; 'mq-topics describe --format json' shows them all.
@@ -58,6 +59,7 @@ enum Command {
     Offsets(OffsetsArgs),
     Trim(TrimArgs),
     Stats(StatsArgs),
+    Compact(CompactArgs),
     Dump(DumpArgs),
     Verify(VerifyArgs),
 }
@@ -313,6 +315,7 @@ impl Args {
             })),
             Command::Trim(args) => trim(args, now, can_ask).map(TopicsJob::Trim),
             Command::Stats(args) => stats(args, now).map(TopicsJob::Stats),
+            Command::Compact(args) => compact(&args).map(TopicsJob::Compact),
             Command::Dump(args) => dump(args).map(TopicsJob::Dump),
             Command::Verify(args) => verify(args, can_ask).map(TopicsJob::Verify),
         }

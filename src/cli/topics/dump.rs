@@ -91,14 +91,38 @@ pub fn dump(job: Dump, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
-/// Whether a segment that is missing lies below the log start by now.
-fn is_gone(error: &Error, replica: &Replica, base: Offset) -> Result<bool> {
+/// Whether a segment that is missing lies below the log start by now. `generation`: as of the listing.
+///
+/// # Errors
+/// [`Kind::Busy`] if a compaction joined it with the segment before it.
+fn is_gone(
+    error: &Error,
+    replica: &Replica,
+    base: Offset,
+    generation: Option<u64>,
+) -> Result<bool> {
     let source = error.io_source().map(std::io::Error::kind);
     if source != Some(std::io::ErrorKind::NotFound) {
         return Ok(false);
     }
-    let page = replica.read_page()?;
-    Ok(page.is_some_and(|page| base < page.tail.log_start))
+    let Some(page) = replica.read_page()? else {
+        return Ok(false);
+    };
+    if base < page.tail.log_start {
+        return Ok(true);
+    }
+    if Some(page.generation) != generation {
+        let text = format!("the log of {} was compacted meanwhile", replica.tp());
+        return Err(Error::new(Kind::Busy, text).cure("try again"));
+    }
+    Ok(false)
+}
+
+/// Which partition a file is of, and where its next segment begins.
+#[derive(Clone, Copy)]
+struct Owned<'a> {
+    tp: &'a TopicPartition,
+    until: Option<Offset>,
 }
 
 struct DumpOutput {
@@ -118,14 +142,21 @@ impl DumpOutput {
             let dir = &**replica.dir();
             let page = replica.read_page()?;
             let start = page.map_or(0, |page| page.tail.log_start);
-            for base in Segments::list(dir)?.since(start).bases() {
+            let generation = page.map(|page| page.generation);
+            let segments = Segments::list(dir)?.since(start);
+            for base in segments.bases() {
                 let name = SegmentFile::new(*base, FileKind::Log).name();
                 let end = page
                     .filter(|page| page.tail.active == *base)
                     .map(|p| p.tail.log_bytes);
-                match self.file(dir, &name, end, Some(&tp)) {
+                // What a killed compaction left behind the segment's end is the next one's, too.
+                let owned = Owned {
+                    tp: &tp,
+                    until: segments.after(*base),
+                };
+                match self.file(dir, &name, end, Some(owned)) {
                     // The log start rose meanwhile, and the segment lay below it.
-                    Err(e) if is_gone(&e, &replica, *base)? => {}
+                    Err(e) if is_gone(&e, &replica, *base, generation)? => {}
                     printed => printed?,
                 }
             }
@@ -139,8 +170,10 @@ impl DumpOutput {
         dir: &dyn Dir,
         name: &str,
         end: Option<u64>,
-        tp: Option<&TopicPartition>,
+        owned: Option<Owned<'_>>,
     ) -> Result<()> {
+        let tp = owned.map(|owned| owned.tp);
+        let until = owned.and_then(|owned| owned.until);
         let path = join(dir, name);
         let file = dir
             .open(name, Open::Read)
@@ -160,6 +193,9 @@ impl DumpOutput {
                 }
                 continue;
             };
+            if until.is_some_and(|until| header.base_offset >= until) {
+                return Ok(());
+            }
             let total = header.total_len() as u64;
             let sound = if total <= BATCH_BYTES_MAX {
                 let mut batch = vec![0; header.total_len()];

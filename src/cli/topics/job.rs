@@ -29,10 +29,19 @@ pub enum TopicsJob {
     Trim(Trim),
     /// `stats`
     Stats(StatsJob),
+    /// `compact`
+    Compact(Compact),
     /// `dump`
     Dump(Dump),
     /// `verify`
     Verify(Verify),
+}
+
+/// `mq-topics compact`.
+#[derive(Debug)]
+pub struct Compact {
+    /// The topics and partitions.
+    pub wanted: TopicSelection,
 }
 
 /// `mq-topics create`.

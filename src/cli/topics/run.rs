@@ -1,7 +1,7 @@
 //! Runs `mq-topics`.
 
 use super::job::TopicsJob;
-use super::{change, dump, show, stats, trim, verify};
+use super::{change, compact, dump, show, stats, trim, verify};
 use crate::cli::{Env, Outcome};
 use crate::error::Result;
 
@@ -29,6 +29,7 @@ pub fn run(job: TopicsJob, env: &mut Env) -> Result<Outcome> {
         TopicsJob::Offsets(job) => show::offsets(job, env),
         TopicsJob::Trim(job) => trim::trim(job, env),
         TopicsJob::Stats(job) => stats::stats(job, env),
+        TopicsJob::Compact(job) => compact::compact(job, env),
         TopicsJob::Dump(job) => dump::dump(job, env),
         TopicsJob::Verify(job) => verify::verify(job, env),
     }

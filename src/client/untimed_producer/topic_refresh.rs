@@ -8,15 +8,16 @@ use crate::store::TopicHandle;
 use crate::types::PartitionId;
 
 impl UntimedProducer {
-    /// Whether the topic takes a record of that size, by its topic file as last read. Nothing is
-    /// sent.
+    /// Whether the topic takes that record, by its size and key, by its topic file as last read.
+    /// Nothing is sent.
     ///
     /// # Errors
-    /// [`Kind::MessageTooLarge`].
+    /// [`Kind::MessageTooLarge`], [`Kind::InvalidRecord`].
     pub fn check(&self, record: &ProducerRecord<'_>) -> Result<()> {
         let timestamp = record
             .timestamp
             .unwrap_or_else(|| self.store.clock().now_ms());
+        self.target.check_key(record)?;
         let mut alone = BatchBuilder::new();
         let headers = record.headers.iter().copied();
         let exact = alone.size_with(timestamp, record.key, record.value, headers);

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::key_check::check_keys;
 use super::segment_roll::begin_segment;
 use super::timestamps;
 use crate::error::{Error, Kind, Result};
@@ -413,6 +414,8 @@ impl PartitionWriter {
             return Err(fenced(&self.tp));
         }
         self.check_size(batch.len())?;
+        // One that was built before an 'alter' of the policy comes here, too.
+        check_keys(batch, &self.tp.topic, self.topic.configs())?;
         self.sync_names()?;
         let held = self.replica.lock(self.timeout)?;
         if !self.topic.is_current()? {

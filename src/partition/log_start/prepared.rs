@@ -16,6 +16,8 @@ use crate::types::{Offset, Uuid};
 #[derive(Debug)]
 pub(crate) struct PreparedStart {
     replica: Uuid,
+    /// A compaction that joins segments, or a repair, begins another one.
+    generation: u64,
     to: Offset,
     /// The first segment that stays.
     first_kept: Offset,
@@ -75,6 +77,7 @@ impl PreparedStart {
         };
         Ok(PreparedStart {
             replica: page.replica_uuid,
+            generation: page.generation,
             to,
             first_kept,
             checkpoint,
@@ -98,8 +101,10 @@ impl PreparedStart {
             return Ok(Published::Yes);
         }
         let shown = page.high_watermark.min(page.last_stable_offset);
-        let is_in_order =
-            page.intent == Intent::None && page.seal.is_none() && page.offline.is_none();
+        let is_in_order = page.intent == Intent::None
+            && page.seal.is_none()
+            && page.offline.is_none()
+            && page.generation == self.generation;
         let moves_place = page.durable.segment < self.first_kept;
         let is_covered = page.durable.offset >= self.to
             && shown >= self.to

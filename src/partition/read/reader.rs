@@ -13,7 +13,7 @@ use super::log_edges::LogEdges;
 use super::scan;
 use super::settling::wait_until_settled;
 use crate::disk::{Open, join};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, is_stale};
 use crate::log::{self, FileKind, LeaderEpochs, SegmentFile, damaged};
 use crate::partition::log_snapshot::LogSnapshot;
 use crate::partition::recovery::open_replica;
@@ -276,11 +276,13 @@ impl PartitionReader {
             };
             let met_at = self.cursor.take();
             self.forget();
-            if error.kind() != Kind::Damaged {
+            let is_replaced = error.io_source().is_some_and(is_stale);
+            if error.kind() != Kind::Damaged && (fresh || !is_replaced) {
                 return Err(error);
             }
             if !fresh {
-                // The damage was concluded from an older snapshot: check once more with a new one.
+                // The damage was concluded from an older snapshot, or a process that replaced the file died
+                // before it published that: check once more with a new one.
                 fresh = true;
                 continue;
             }

@@ -26,7 +26,8 @@ use std::time::Duration;
 use crate::disk::{Dir, File, Open, join};
 use crate::error::{Error, Kind, Result};
 use crate::log::{
-    FileKind, LOG_START_FILE, LeaderEpochs, PartitionMetadata, SegmentFile, sync_failed,
+    DELETIONS_FILE, FileKind, LOG_START_FILE, LeaderEpochs, PartitionMetadata, SegmentFile,
+    sync_failed,
 };
 use crate::partition::append::{CommitNote, SYNC_FILE};
 use crate::partition::replica::Replica;
@@ -242,8 +243,10 @@ impl LostState<'_> {
         if let Some(epochs) = read_small(logs, &format!("{old}/{}", LeaderEpochs::FILE))? {
             self.write(logs, LeaderEpochs::FILE, &epochs)?;
         }
-        if let Some(start) = read_small(logs, &format!("{old}/{LOG_START_FILE}"))? {
-            self.write(logs, LOG_START_FILE, &start)?;
+        for checkpoint in [LOG_START_FILE, DELETIONS_FILE] {
+            if let Some(text) = read_small(logs, &format!("{old}/{checkpoint}"))? {
+                self.write(logs, checkpoint, &text)?;
+            }
         }
         // The lost notes may be of syncs whose outcome is unknown, or that failed.
         let lost = || CommitNote::unseen(self.store.boot_id());

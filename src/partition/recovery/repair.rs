@@ -17,6 +17,7 @@ impl ReplicaRecovery<'_> {
         };
         self.check_ids(&page)?;
         self.adopt_log_start(&mut page)?;
+        self.adopt_deletions_gone(&mut page)?;
         let dir = &**replica.dir();
         log::begin_if_lost(dir, page.tail.log_start)?;
         let segments = Segments::list(dir)?.since(page.tail.log_start);

@@ -61,6 +61,9 @@ impl ReplicaRecovery<'_> {
         if let Some(why) = offline {
             return Err(offline_error(self.held.replica(), why));
         }
+        if is_other_boot {
+            self.adopt_deletions_gone(&mut page)?;
+        }
         if (first || is_other_boot) && self.adopt_log_start(&mut page)? {
             self.held.publish(&mut page)?;
         }
@@ -370,6 +373,7 @@ impl ReplicaRecovery<'_> {
             0,
         );
         page.generation = replica.clock().now_ms().max(1) as u64;
+        self.adopt_deletions_gone(&mut page)?;
         // The lost page may have been of any epoch up to the topic file's: only one above that was
         // never used.
         page.leader_epoch = self.expected.leader_epoch;
@@ -389,6 +393,8 @@ impl ReplicaRecovery<'_> {
         synced: bool,
     ) -> Result<StatePage> {
         let before = page;
+        let forgotten = self.forget_cleaned_beyond(recovered.tail.end);
+        self.or_offline(&mut page, forgotten)?;
         begin_epoch(&mut recovered, &page);
         self.write_epochs(&mut page, &recovered.epochs)?;
         // Followers copy up to the log end.

@@ -78,6 +78,8 @@ impl ReplicaRecovery<'_> {
         let checkpoint = replica.epochs()?;
         let recovered = log::recover(dir, from, checkpoint.as_ref(), self.cuts);
         let mut recovered = self.or_offline(&mut page, recovered)?;
+        let forgotten = self.forget_cleaned_beyond(recovered.tail.end);
+        self.or_offline(&mut page, forgotten)?;
         // An epoch that begins at the new log end or later is not this log's any more.
         recovered.epochs.cut(recovered.tail.end.min(to).max(1));
         if replica.sync_notes()?.unfinished(Some(&page)) {

@@ -16,7 +16,7 @@ mod log_start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::follower_append::{follow_watermark, next_run};
+use super::follower_append::{begin_filler_at, follow_watermark, next_run};
 use super::high_watermark::Watermark;
 use crate::error::{Error, Kind, Result, is_stale};
 use crate::log::{Appender, Cut, LeaderEpochs, RollLimits};
@@ -66,6 +66,8 @@ pub struct Follower {
     raised: bool,
     /// The log start of the leader, as of the last fetch.
     leaders_start: Offset,
+    /// Deletions below are left out in the leader's log, as of the last fetch.
+    leaders_deletions_gone: Offset,
     /// The error at the leader's replica in the last step.
     leader_error: Option<Error>,
     /// Empty except within a step.
@@ -113,6 +115,7 @@ impl Follower {
             committer: None,
             raised: false,
             leaders_start: 0,
+            leaders_deletions_gone: 0,
             leader_error: None,
             buf: Vec::new(),
             cuts: Vec::new(),
@@ -396,7 +399,14 @@ impl Follower {
             return Ok(Followed::Waits);
         }
         self.leaders_start = page.tail.log_start;
+        self.leaders_deletions_gone = page.deletions_gone;
+        if end > own.tail.log_start && end < page.deletions_gone {
+            // This log may hold values whose deletions are gone: the next comparison says so.
+            self.matched = None;
+            return Ok(Followed::Waits);
+        }
         let next = if len > 0 {
+            begin_filler_at(&mut self.buf, end)?;
             BatchHeader::parse(&self.buf)?.base_offset
         } else {
             end.max(self.leaders_start)
@@ -413,6 +423,9 @@ impl Follower {
             }
             self.take_watermark(page.high_watermark)?;
             return Ok(Followed::CaughtUp);
+        }
+        if page.deletions_gone > own.deletions_gone {
+            self.replica.checkpoint_deletions(page.deletions_gone)?;
         }
         self.append(epoch, end, page.high_watermark)
     }
@@ -486,6 +499,7 @@ impl Follower {
         if !self.shows_nothing_yet(&page) {
             follow_watermark(&mut page, leaders_watermark, &expected);
         }
+        page.deletions_gone = page.deletions_gone.max(self.leaders_deletions_gone);
         held.publish(&mut page)?;
         drop(held);
         self.first = false;

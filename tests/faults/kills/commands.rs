@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::retained::{RETENTION_BYTES, SEGMENT_BYTES, retained};
+use super::compaction;
+use super::retained::{LIMITED, retained};
 use crate::kill_sweep::{self, Calls, Share};
 use crate::proc::{self, Failure, Place, Ran, acknowledged, check_log, seen, works_on};
 use crate::sweep::{CALLS, calls_in, killing};
@@ -36,7 +37,7 @@ struct Scenario {
     check: Check,
 }
 
-const SCENARIOS: [Scenario; 14] = [
+const SCENARIOS: [Scenario; 15] = [
     // All of its calls: the store, the topic and the record are made one after the other.
     Scenario {
         name: "the very first record",
@@ -78,13 +79,7 @@ const SCENARIOS: [Scenario; 14] = [
     },
     Scenario {
         name: "produce and remove old segments",
-        prepare: |place| {
-            let (segment, kept) = (
-                format!("segment.bytes={SEGMENT_BYTES}"),
-                format!("retention.bytes={RETENTION_BYTES}"),
-            );
-            create(place, &["t", "-c", &segment, "-c", &kept]).and_then(|()| fill(place))
-        },
+        prepare: |place| create(place, &LIMITED).and_then(|()| fill(place)),
         tool: "mq-produce",
         args: &["-q", "--batch-size", "1KiB", "-o", ECHO, "t"],
         lines: 100,
@@ -153,6 +148,15 @@ const SCENARIOS: [Scenario; 14] = [
         lines: 0,
         share: 60,
         check: trimmed,
+    },
+    Scenario {
+        name: "compact",
+        prepare: compaction::prepare,
+        tool: "mq-topics",
+        args: &["compact", "t"],
+        lines: 0,
+        share: 120,
+        check: compaction::check,
     },
     Scenario {
         name: "a group's first run",

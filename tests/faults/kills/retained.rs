@@ -4,9 +4,16 @@ use std::fs;
 
 use crate::proc::{Failure, Place, Ran, acknowledged, seen, works_on};
 
-/// Of the topic, bytes.
-pub const SEGMENT_BYTES: u64 = 1024;
-pub const RETENTION_BYTES: u64 = 4096;
+/// The topic.
+pub const LIMITED: [&str; 5] = [
+    "t",
+    "-c",
+    "segment.bytes=1024",
+    "-c",
+    "retention.bytes=4096",
+];
+const SEGMENT_BYTES: u64 = 1024;
+const RETENTION_BYTES: u64 = 4096;
 
 /// The log begins somewhere, has no gap, holds all that was acknowledged from there on, and at least as
 /// many bytes as are to be kept; the next producer removes what the killed one left.

@@ -11,6 +11,7 @@ mod workloads;
 use crate::common::history::check;
 use crate::common::rig::Ledger;
 use crate::common::sim_disk::SimDisk;
+pub use workloads::remove_page;
 use workloads::{Workload, prepare};
 
 /// Runs the workload with the fault planned by `plan`; the disk and the ledger then, and whether

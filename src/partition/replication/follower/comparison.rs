@@ -7,6 +7,7 @@ use crate::log::{LeaderEpochs, divergence};
 use crate::partition::append::PartitionWriter;
 use crate::partition::dir_sync::sync_names;
 use crate::partition::recovery::{ReplicaRecovery, given_up};
+use crate::partition::replica::Replica;
 use crate::partition::replication::JoiningSet;
 use crate::partition::state_page::{Offline, Role, StatePage};
 use crate::store::TopicHandle;
@@ -19,6 +20,7 @@ struct LeadersLog {
     /// Base offset of the batch that holds the log start.
     first_base: Offset,
     end: Offset,
+    deletions_gone: Offset,
 }
 
 impl Follower {
@@ -78,6 +80,9 @@ impl Follower {
             own_end
         };
         if to < own_end && own.tail.log_start > 0 && to <= own.tail.log_start {
+            return Err(self.apart(&own, &leaders));
+        }
+        if lacks_deletions(&self.replica, &own, to.min(own_end), leaders.deletions_gone)? {
             return Err(self.apart(&own, &leaders));
         }
         if to < own.tail.end {
@@ -165,6 +170,7 @@ impl Follower {
             log_start,
             first_base,
             end: page.tail.end,
+            deletions_gone: page.deletions_gone,
         }))
     }
 
@@ -174,4 +180,17 @@ impl Follower {
         };
         leader.replica().proven_page()
     }
+}
+
+/// Whether a log that ends at `end` may hold values whose deletions the leader, or this replica itself, has
+/// left out; or lacks values that a compaction removed for records that are cut off now.
+fn lacks_deletions(
+    replica: &Replica,
+    own: &StatePage,
+    end: Offset,
+    leaders_gone: Offset,
+) -> Result<bool> {
+    let holds_any = end > own.tail.log_start;
+    let is_cut = end < own.tail.end && end < replica.cleaned_to()?;
+    Ok(holds_any && (is_cut || end < leaders_gone.max(own.deletions_gone)))
 }
