@@ -725,6 +725,68 @@ sabotage "what a new log start lies in is not durable" src/partition/log_start/r
   'if page.durable.offset < to {' 'if to < 0 {' \
   log stop_in_trim_never
 
+sabotage "a value goes before its successor is durable" src/partition/compaction/limits.rs \
+  '.min(page.durable.segment)' '' \
+  lib a_pass_ends_before_the_least_of_its_bounds
+
+sabotage "a value goes before its successor is committed" src/partition/compaction/limits.rs \
+  '.min(page.high_watermark)' '' \
+  lib a_pass_ends_before_the_least_of_its_bounds
+
+sabotage "a swap begins no generation" src/partition/compaction/swap.rs \
+  'page.begin_generation(UnseenSync::None);
+        held.publish(&mut page)?;
+        let done = work();
+        page.begin_generation(UnseenSync::None);' 'held.publish(&mut page)?;
+        let done = work();' \
+  log a_pass_leaves_the_last_value_of_each_key
+
+sabotage "a page from before a swap comes back" src/partition/compaction/pass.rs \
+  'self.replica.sync_page_and_names(self.timeout)?;
+        let Mapped' 'let Mapped' \
+  log a_pass_may_end_at_each_operation
+
+sabotage "the names of a swap are not on disk before the next one" src/partition/compaction/swap.rs \
+  'dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;' '' \
+  log a_pass_may_end_at_each_operation
+
+sabotage "a deletion goes too early" src/log/compaction/retention.rs \
+  'now >= horizon' 'now >= horizon - 1_000' \
+  log a_deletion_stays_for_its_time
+
+sabotage "a deletion goes by a clock that jumped" src/partition/compaction/pass.rs \
+  'Ok(is_believed.then_some(now.wall_ms))' 'Ok(Some(now.wall_ms))' \
+  log no_deletion_goes_by_a_clock_that_jumped
+
+sabotage "a deletion goes while a damaged segment may hold what it deletes" src/partition/compaction/pass.rs \
+  'is_older_compacted = false;' 'is_older_compacted = true;' \
+  log a_damaged_segment_stays
+
+sabotage "what a compaction could not read counts as compacted" src/partition/compaction/pass.rs \
+  'covered.min(first_damaged.unwrap_or(covered))' 'covered' \
+  log a_damaged_segment_stays
+
+sabotage "nothing but the page knows that deletions are gone" src/partition/compaction/swap.rs \
+  'if deletions_gone > 0 {' 'if deletions_gone < 0 {' \
+  log a_deletion_stays_for_its_time
+
+sabotage "a log that was cut counts as compacted beyond its end" src/partition/compaction/checkpoints.rs \
+  'if replica.cleaned_to()? <= end {' 'if replica.cleaned_to()? <= end || end >= 0 {' \
+  log a_log_that_is_cut_is_not_compacted_beyond
+
+sabotage "a batch without records crosses the start of a segment that is joined" src/log/compaction/rewrite.rs \
+  'output.flush_filler()?;
+        let file = if' 'let file = if' \
+  lib the_last_value_of_each_key_is_left
+
+sabotage "a follower that lacks deletions goes on" src/partition/replication/follower/comparison.rs \
+  'end < leaders_gone.max(own.deletions_gone)' 'end < 0 && leaders_gone == 0' \
+  promises a_follower_that_missed_deletions
+
+sabotage "a follower within a joined filler waits for ever" src/partition/replication/follower_append.rs \
+  '!header.is_filler() || header.base_offset >= end' 'header.base_offset >= 0' \
+  promises a_follower_that_was_away
+
 sabotage "a follower shows what lies below its leader's start" src/partition/replication/follower/log_start.rs \
   'page.tail.log_start < self.leaders_start && page.high_watermark <= page.tail.log_start' 'page.sequence == 0' \
   divergence a_replica_that_is_made_again_shows

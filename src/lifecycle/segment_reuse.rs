@@ -87,5 +87,11 @@ fn closed<'s>(
         epoch: last_epoch,
         ..Tail::empty(end)
     };
-    Some((closed, ReusedSegments { tail, epochs }))
+    let deletions_gone = page.deletions_gone;
+    let reused = ReusedSegments {
+        tail,
+        epochs,
+        deletions_gone,
+    };
+    Some((closed, reused))
 }

@@ -9,11 +9,11 @@ use super::strays::named;
 use crate::clock::Clock;
 use crate::disk::{Dir, File, Identity, LockKind, Open, join};
 use crate::error::{Error, Kind, Result};
-use crate::log::{FileKind, LeaderEpochs, SegmentFile, Tail};
+use crate::log::{DELETIONS_FILE, FileKind, LeaderEpochs, SegmentFile, Tail, log_start_text};
 use crate::partition::{PAGE_FILE, RETRY, StatePage};
 use crate::store::{self, ReplicaMeta, StoreDir, replace_small};
 use crate::timing::PROBE_WITHIN;
-use crate::types::TopicPartition;
+use crate::types::{Offset, TopicPartition};
 
 /// A replica directory that was made. It is in place, and does not count as an orphan until it is
 /// settled or discarded, or this value is dropped. It keeps no file open: thousands are made
@@ -110,11 +110,16 @@ impl UnpublishedReplica {
         }
         let epochs = reused.epochs.to_text();
         replace_small(dir, LeaderEpochs::FILE, epochs.as_bytes())?;
+        if reused.deletions_gone > 0 {
+            let text = log_start_text(&self.tp, reused.deletions_gone);
+            replace_small(dir, DELETIONS_FILE, text.as_bytes())?;
+        }
         dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;
         self.page.tail = tail;
         self.page.durable = tail.place();
         self.page.high_watermark = tail.log_start;
         self.page.last_stable_offset = tail.log_start;
+        self.page.deletions_gone = reused.deletions_gone;
         let error = |op| move |e| Error::io(op, join(dir, PAGE_FILE), e);
         let Some((file, _)) = self.lock_page(clock, &self.name, PROBE_WITHIN)? else {
             let text = format!("{} was taken from its maker", dir.path().display());
@@ -158,4 +163,6 @@ pub(crate) struct ReusedSegments {
     pub tail: Tail,
     /// The leader epochs of the reused segments.
     pub epochs: LeaderEpochs,
+    /// Deletions of keys below this offset are left out in them.
+    pub deletions_gone: Offset,
 }

@@ -151,6 +151,10 @@ impl Sample {
         let epochs = Some(&self.epochs);
         verify(&*self.dir, &self.tail, epochs, Some(LEN_MAX), &mut findings).expect("read");
         assert_eq!(findings, [], "{what}");
+        // Each segment ends where the next begins: between two batches.
+        let all = self.closed();
+        let mut none = KeyMap::new([0; 16], 1 << 16, 0);
+        map_keys(&self.run(&all), &mut none, &mut |_| Ok(())).expect(what);
         let segments = Segments::list(&*self.dir).expect("listed");
         for offset in 0..self.tail.end {
             locate(&*self.dir, &segments, &self.tail, offset).expect(what);

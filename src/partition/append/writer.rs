@@ -290,9 +290,19 @@ impl PartitionWriter {
             epochs: &mut self.epochs,
             cuts: &mut self.cuts,
         };
+        let cleaned_to = self.replica.cleaned_to()?;
         let repaired = recovery.repair(page);
         drop(held);
         self.store.add_cuts(&self.tp, &mut self.cuts);
+        if let Ok(page) = &repaired
+            && page.tail.end < cleaned_to
+        {
+            self.store.add_note(format!(
+                "{}: the log was compacted up to offset {cleaned_to} and ends at {} now: where a record that \
+                 was cut off was the last of its key, the earlier ones are gone, too",
+                self.tp, page.tail.end
+            ));
+        }
         repaired
     }
 

@@ -430,6 +430,42 @@ fn a_damaged_segment_stays() {
     rig.aftermath("a segment that was damaged");
 }
 
+/// A repair cuts the log below the offset up to which it was compacted: what comes there next is not
+/// compacted, and the repair says what that means.
+#[test]
+fn a_log_that_is_cut_is_not_compacted_beyond() {
+    let mut rig = some_written(SMALL);
+    let cleaned_to = pass_of(&rig).cleaned_to;
+    let dir = mq::disk::Disk::open_dir(&rig.sim, Path::new("/store/brokers/0/logs/t-0"));
+    let dir = dir.expect("the replica");
+    let mut logs: Vec<String> = dir
+        .list(".")
+        .expect("listed")
+        .into_iter()
+        .map(|it| it.name)
+        .collect();
+    logs.retain(|name| name.ends_with(".log") && dir.len_of(name).expect("len") > 0);
+    logs.sort();
+    let log = dir
+        .open(logs.last().expect("one"), mq::disk::Open::Write)
+        .expect("the last one");
+    log.write_at(b"xxxx", 30).expect("spoiled");
+    let store = rig.store().expect("a store");
+    let mut writer = PartitionWriter::open(&store, &t0(), PATIENCE).expect("open");
+    let end = writer.repair().expect("repaired").tail.end;
+    assert!(end < cleaned_to, "{end} {cleaned_to}");
+    let notes = store.take_notes().join("\n");
+    assert!(notes.contains("the earlier ones are gone, too"), "{notes}");
+    let checkpoint = "cleaner-offset-checkpoint";
+    assert!(dir.id(checkpoint).is_err(), "it would be beyond the end");
+    let kept = rig.read().expect("read");
+    rig.model.rows = kept;
+    for n in 0..20 {
+        rig.append(&[(Some(n % 2), true)]).expect("appended");
+    }
+    rig.aftermath("a log that was cut");
+}
+
 /// Readers and writers that are open go on while segments are replaced and joined.
 #[test]
 fn open_readers_and_writers_go_on() {
