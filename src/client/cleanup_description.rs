@@ -2,6 +2,7 @@
 
 use crate::clock::Moment;
 use crate::log::{FileKind, SegmentFile};
+use crate::partition::compaction::{Dirtiness, dirtiness};
 use crate::partition::{
     CleanupFile, ClockVerdict, FutureSegment, NextRemoval, PartitionReader, RetentionLimits,
     StatePage, retention_plan,
@@ -15,6 +16,8 @@ pub struct CleanupDescription {
     pub next: Option<NextRemoval>,
     /// The segment that a time in the future keeps.
     pub future: Option<FutureSegment>,
+    /// How much no compaction has seen, if the topic is compacted.
+    pub dirtiness: Option<Dirtiness>,
     /// What the last pass on this replica did.
     pub last: Option<CleanupFile>,
 }
@@ -35,8 +38,13 @@ pub(super) fn cleanup_of(
     now: Moment,
 ) -> CleanupDescription {
     let last = CleanupFile::read(&**reader.replica().dir());
+    let dirtiness = match configs.cleanup_policy.compacts() {
+        true => dirtiness(reader.replica()).unwrap_or_default(),
+        false => None,
+    };
     let Some(limits) = RetentionLimits::of(configs) else {
         return CleanupDescription {
+            dirtiness,
             last,
             ..CleanupDescription::default()
         };
@@ -54,6 +62,7 @@ pub(super) fn cleanup_of(
     CleanupDescription {
         next,
         future: planned.future,
+        dirtiness,
         last,
     }
 }

@@ -1,6 +1,6 @@
 //! The partitions of a producer whose log may have old segments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +16,8 @@ pub(super) struct PassQueue {
 
 #[derive(Debug, Default)]
 struct PassState {
-    waiting: BTreeSet<PartitionId>,
+    /// With whether a segment was begun since the last pass.
+    waiting: BTreeMap<PartitionId, bool>,
     /// Of which a batch was acknowledged under the limits of now.
     seen: BTreeSet<PartitionId>,
     /// The version of the topic file that set them.
@@ -47,7 +48,11 @@ impl PassQueue {
         let mut is_due = false;
         for (partition, rolled) in batches {
             if state.seen.insert(partition) || rolled {
-                is_due |= state.waiting.insert(partition);
+                let known = state.waiting.insert(partition, rolled);
+                if known == Some(true) {
+                    state.waiting.insert(partition, true);
+                }
+                is_due |= known.is_none();
             }
         }
         drop(state);
@@ -62,8 +67,8 @@ impl PassQueue {
         self.changed.notify_all();
     }
 
-    /// The next one; `None` once there is none and no more come.
-    pub fn next(&self) -> Option<PartitionId> {
+    /// The next one, and whether a segment of it was begun; `None` once there is none and no more come.
+    pub fn next(&self) -> Option<(PartitionId, bool)> {
         let idle = |state: &mut PassState| state.waiting.is_empty() && !state.is_closed;
         let state = self.changed.wait_while(self.lock(), idle);
         let mut state = state.unwrap_or_else(PoisonError::into_inner);

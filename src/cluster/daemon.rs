@@ -10,7 +10,7 @@ use super::controller::{
     ControlLoop, ControllerElection, LeadershipTransfer, Me, Terms, TransferProgress, Witness,
     leaders, move_leaders, notify_moves, shutdown_transfers,
 };
-use super::maintenance::{LogManager, Sweeper};
+use super::maintenance::{CompactedReplicas, Compactor, LogManager, Sweeper};
 use super::membership::{BrokerOptions, Registration};
 use super::notice::{NOTICES_MAX, Notice};
 use super::replication::Fetchers;
@@ -115,6 +115,8 @@ impl Daemon {
         // After a reboot this recovers every log, including losses of a power cut.
         self.log_manager.tend(&Wake::Anything, notify);
         let mut sweeper = Sweeper::start(&self.store, self.me.broker_id)?;
+        let mut compaction = Compaction::default();
+        compaction.follow(&self.store, self.me.broker_id, self.log_manager.compacted())?;
         ready(Ready {
             broker_id: self.me.broker_id,
             controller_epoch: role,
@@ -127,6 +129,8 @@ impl Daemon {
             if self.log_manager.must_refresh(&wake) {
                 self.refresh(&mut fetchers, notify);
                 sweeper.topics_changed();
+                let compacted = self.log_manager.compacted();
+                compaction.follow(&self.store, self.me.broker_id, compacted)?;
             }
             self.log_manager.tend(&wake, notify);
             if self.now() >= tick {
@@ -141,8 +145,10 @@ impl Daemon {
             control.notify(notify);
             fetchers.notified().for_each(&mut *notify);
             sweeper.notified().for_each(&mut *notify);
+            compaction.notified(notify);
         }
         sweeper.end();
+        compaction.end();
         self.transfer_leaderships(notify);
         drop(fetchers);
         self.log_manager.finish(notify);
@@ -195,6 +201,45 @@ impl Daemon {
 
     fn now(&self) -> Duration {
         self.store.clock().monotonic()
+    }
+}
+
+/// The compaction of the broker's replicas: its thread starts with the first of them.
+#[derive(Debug, Default)]
+struct Compaction {
+    thread: Option<Compactor>,
+    known: CompactedReplicas,
+}
+
+impl Compaction {
+    fn follow(
+        &mut self,
+        store: &Arc<StoreDir>,
+        broker: BrokerId,
+        replicas: CompactedReplicas,
+    ) -> Result<()> {
+        if replicas == self.known {
+            return Ok(());
+        }
+        self.known.clone_from(&replicas);
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
+            none => none.insert(Compactor::start(store, broker)?),
+        };
+        thread.replicas_changed(replicas);
+        Ok(())
+    }
+
+    fn notified(&self, notify: &mut dyn FnMut(Notice)) {
+        if let Some(thread) = &self.thread {
+            thread.notified().for_each(notify);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = &mut self.thread {
+            thread.end();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod common;
 
 mod acks;
 mod apart;
+mod background_compaction;
 mod commands;
 mod compactions;
 mod configs;

@@ -77,7 +77,9 @@ pub fn create(job: Create, env: &mut Env) -> Result<Outcome> {
     }
     let replicas = wanted_replicas(&job, partitions, factor);
     configs.extend(job.configs);
-    TopicConfigs::from_explicit(configs.clone())?.check_replicas(factor_of(&replicas))?;
+    let checked = TopicConfigs::from_explicit(configs.clone())?;
+    checked.check_replicas(factor_of(&replicas))?;
+    note_without_effect(&checked, env);
     let (mut failures, mut plan) = (Failures::default(), Vec::new());
     for name in job.names {
         if let Some(admin) = &admin {
@@ -198,7 +200,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     let mut removals = Vec::new();
     for chosen in &chosen {
         let meta = admin.metadata(&chosen.topic)?;
-        let (plan, mut due) = plan_of(&admin, &meta, &job)?;
+        let (plan, mut due) = plan_of(&admin, &meta, &job, env)?;
         plans.push(plan);
         removals.append(&mut due);
     }
@@ -235,6 +237,14 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
     Ok(failures.outcome())
 }
 
+fn note_without_effect(configs: &TopicConfigs, env: &Env) {
+    for name in configs.without_effect() {
+        env.note(&format!(
+            "{name} has no effect beside cleanup.policy=compact: it takes compact,delete"
+        ));
+    }
+}
+
 fn removal_question(removals: &[DueRemoval]) -> String {
     let offsets: i64 = removals.iter().map(|due| due.to - due.from).sum();
     let partitions: Vec<TopicPartition> = removals.iter().map(|due| due.tp.clone()).collect();
@@ -250,12 +260,16 @@ fn plan_of(
     admin: &Admin,
     meta: &TopicMeta,
     job: &Alter,
+    env: &Env,
 ) -> Result<(Vec<[String; 3]>, Vec<DueRemoval>)> {
     let name = &meta.name;
     let mut explicit = meta.explicit.clone();
     explicit.extend(job.set.clone());
     explicit.retain(|name, _| !job.unset.contains(name));
     let configs = TopicConfigs::from_explicit(explicit.clone())?;
+    if explicit != meta.explicit {
+        note_without_effect(&configs, env);
+    }
     if job.set.contains_key("min.insync.replicas") {
         meta.check_min_insync(&configs)?;
     }

@@ -48,9 +48,20 @@ pub(super) fn warn(topics: &[TopicDescription], env: &Env) {
                     show_time(future.timestamp, &local_zone()),
                 ));
             }
+            let keyless = p
+                .cleanup
+                .last
+                .as_ref()
+                .and_then(|last| last.keyless_records);
+            if let Some(keyless) = keyless.filter(|keyless| *keyless > 0) {
+                env.note(&format!(
+                    "{}:{}: {keyless} records without a key stay, whatever is compacted",
+                    topic.name, p.partition
+                ));
+            }
             if let Some(error) = p.cleanup.last.as_ref().and_then(|l| l.last_error.as_ref()) {
                 env.warn(&format!(
-                    "{}:{}: the last pass of retention failed: {error}",
+                    "{}:{}: the last cleanup failed: {error}",
                     topic.name, p.partition
                 ));
             }
@@ -64,8 +75,8 @@ pub(super) fn as_json(cleanup: &CleanupDescription) -> Value {
     json!({
         "next_removal_offset": cleanup.next.map(|next| next.offset),
         "next_removal_at": cleanup.next.map(|next| next.at_ms),
-        "dirty_ratio": Value::Null,
-        "first_dirty_offset": Value::Null,
+        "dirty_ratio": cleanup.dirtiness.map(|dirty| (dirty.ratio() * 1e6).round() / 1e6),
+        "first_dirty_offset": cleanup.dirtiness.map(|dirty| dirty.first_dirty_offset),
         "last_pass": last.map(|last| last.last_pass),
         "last_error": last.and_then(|last| last.last_error.as_ref()),
         "keyless_records": last.and_then(|last| last.keyless_records),

@@ -70,7 +70,7 @@ impl BatchAppender<'_> {
         let partition = ticket.partition();
         let has_failed = || shared.has_failed();
         let removes_old = writer.configs().removes_old();
-        if removes_old {
+        if removes_old || writer.configs().cleanup_policy.compacts() {
             let version = writer.topic().meta().version;
             self.threads.start_passes(shared, version);
         }

@@ -198,7 +198,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Starts the thread that removes old segments. Without one they wait for another process.
+    /// Starts the thread of retention and compaction. Without one they wait for another process.
     pub(crate) fn start_passes(&mut self, shared: &Arc<DeliveryState>, version: u64) {
         shared.ledger.passes().want(version);
         if self.passes.is_none() {
@@ -208,7 +208,7 @@ impl Threads {
                 let queue = shared.ledger.passes();
                 run_passes(queue, &shared.store, &shared.topic, shared.lock_timeout);
             };
-            self.passes = spawn("retention", run).ok();
+            self.passes = spawn("cleanup", run).ok();
         }
     }
 

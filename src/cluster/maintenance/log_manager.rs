@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::compactor::CompactedReplicas;
 use super::maintained_partition::{HeldHere, MaintainedPartition, MaintenanceTask};
 use super::policy::{LogState, LogTask, Policy};
 use super::retention_due::RetentionDue;
@@ -22,7 +23,7 @@ use crate::cluster::replication::FollowedReplicas;
 use crate::disk::{Wake, WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::store::topics::topic_file;
-use crate::store::{StoreDir, TopicFile, TopicMeta};
+use crate::store::{StoreDir, TopicConfigs, TopicFile, TopicMeta};
 use crate::types::{BrokerId, TopicName, TopicPartition, Uuid};
 
 /// The pause until topics that could not be read are read again.
@@ -58,6 +59,8 @@ struct ManagedTopic {
     meta: Arc<TopicMeta>,
     /// The replicas that it maintains.
     replicas: Vec<Uuid>,
+    /// Its configs, if it is compacted.
+    compacted: Option<Arc<TopicConfigs>>,
 }
 
 impl LogManager {
@@ -246,6 +249,7 @@ impl LogManager {
             file,
             meta,
             replicas,
+            compacted: configs.cleanup_policy.compacts().then(|| Arc::new(configs)),
         };
         self.topics.insert(name.clone(), topic);
         Ok(())
@@ -258,6 +262,18 @@ impl LogManager {
             return None;
         }
         Some((&self.followed, std::mem::take(&mut self.changed)))
+    }
+
+    /// The replicas of this broker that are compacted, by the topic files as last read.
+    pub fn compacted(&self) -> CompactedReplicas {
+        let mut replicas = CompactedReplicas::new();
+        for topic in self.topics.values() {
+            if let Some(configs) = &topic.compacted {
+                let held = self.held_here(&topic.meta);
+                replicas.extend(held.map(|held| (held.tp, Arc::clone(configs))));
+            }
+        }
+        replicas
     }
 
     fn held_here(&self, meta: &TopicMeta) -> impl Iterator<Item = HeldHere> {

@@ -1,6 +1,7 @@
-//! A daemon's maintenance of the logs that its broker leads: recovery, syncs, retention, and the
+//! A daemon's maintenance of the logs that its broker leads: recovery, syncs, retention, compaction, and the
 //! removal of unused directories.
 
+mod compactor;
 mod log_manager;
 mod maintained_partition;
 mod orphans;
@@ -9,6 +10,7 @@ mod retention_due;
 mod schedule;
 mod sweeper;
 
+pub use compactor::{CompactedReplicas, Compactor};
 pub use log_manager::LogManager;
 pub use orphans::OrphanCollection;
 pub(crate) use schedule::{Schedule, When};

@@ -86,6 +86,20 @@ pub(super) fn must_close(page: &StatePage, configs: &TopicConfigs, now_ms: Times
     page.tail.last.is_some() && first >= 0 && over(now_ms.saturating_sub(first), most)
 }
 
+/// Whether a pass may find something to do: the log has a closed segment that the last one, which left
+/// nothing, did not see, or one is to be closed by age, or age decides what may be compacted. `known`: the
+/// active segment as of that pass.
+pub fn is_worth_a_pass(
+    page: &StatePage,
+    configs: &TopicConfigs,
+    known: Option<Offset>,
+    now_ms: Timestamp,
+) -> bool {
+    let by_age =
+        configs.min_compaction_lag_ms > 0 || configs.max_compaction_lag_ms != TopicConfigs::NEVER;
+    known != Some(page.tail.active) || by_age || must_close(page, configs, now_ms)
+}
+
 /// Whether a segment's records are old enough to be compacted.
 pub(super) fn is_past_lag(
     newest: Timestamp,

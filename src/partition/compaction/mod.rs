@@ -7,6 +7,8 @@
 //! closing      the active segment is closed, and the durable place moved behind it
 //! swap         a rewritten segment is put in place
 //! pass         one pass over a replica's log
+//! noted_pass   a pass, and the note of it
+//! dirtiness    how much of a log no pass has seen
 //! ```
 //!
 //! 1. A pass takes closed segments only, wholly below the durable place, the high watermark and the last
@@ -21,10 +23,15 @@
 
 mod checkpoints;
 mod closing;
+mod dirtiness;
 mod limits;
 mod lock;
+mod noted_pass;
 mod pass;
 mod swap;
 
+pub use dirtiness::{Dirtiness, dirtiness};
+pub use limits::is_worth_a_pass;
 pub use lock::COMPACT_LOCK;
-pub use pass::{Compacted, Effort, PassStatus, Progress, pass};
+pub use noted_pass::pass;
+pub use pass::{Compacted, Effort, PassStatus, Progress};

@@ -112,13 +112,8 @@ impl Compacted {
     }
 }
 
-/// Compacts a broker's replica of a partition, the leader's or a follower's, as its topic's configs say.
-/// `timeout` bounds each wait for a lock. `go_on` is called with each batch; its error ends the pass.
-///
-/// # Errors
-/// `go_on`'s; [`Kind::DiskFull`], [`Kind::Busy`], [`Kind::Io`]; those of an append and of a group commit.
-/// The log is whole after each. What was compacted stays so.
-pub fn pass(
+/// As [`super::pass()`], without a note of it.
+pub(super) fn pass_unnoted(
     store: &Arc<StoreDir>,
     tp: &TopicPartition,
     broker: BrokerId,

@@ -29,6 +29,22 @@ impl CleanupFile {
         json_file::decode(&bytes, FILE).ok()
     }
 
+    /// Notes a compaction, with the records without a key that it saw, if it went through the log.
+    pub(crate) fn note_compaction(
+        dir: &dyn Dir,
+        now_ms: i64,
+        error: Option<String>,
+        keyless: Option<u64>,
+    ) {
+        let known = CleanupFile::read(dir).and_then(|known| known.keyless_records);
+        let next = CleanupFile {
+            last_pass: now_ms,
+            last_error: error,
+            keyless_records: keyless.or(known),
+        };
+        let _ = next.write(dir);
+    }
+
     /// Notes a pass. `did_work`: it is noted also where the last note is of a moment ago.
     pub(super) fn note(dir: &dyn Dir, now_ms: i64, error: Option<String>, did_work: bool) {
         let known = CleanupFile::read(dir);

@@ -297,6 +297,19 @@ impl TopicConfigs {
             && (self.retention_ms.is_some() || self.retention_bytes.is_some())
     }
 
+    /// The configs that were set and do nothing beside the others.
+    pub fn without_effect(&self) -> Vec<&'static str> {
+        if self.cleanup_policy.deletes() {
+            return Vec::new();
+        }
+        let limits = [
+            ("retention.ms", self.retention_ms.is_some()),
+            ("retention.bytes", self.retention_bytes.is_some()),
+        ];
+        let set = limits.into_iter().filter(|(_, is_set)| *is_set);
+        set.map(|(name, _)| name).collect()
+    }
+
     /// Whether a timestamp may be too far from the present.
     pub fn bound_timestamps(&self) -> bool {
         self.timestamp_after_max_ms != Self::NEVER || self.timestamp_before_max_ms != Self::NEVER
@@ -524,6 +537,8 @@ mod tests {
         let compacts = [("retention.ms", "1"), ("cleanup.policy", "compact")];
         let compacts = with(&compacts).expect("configs");
         assert!(!compacts.removes_old() && compacts.need_newer_format());
+        assert_eq!(compacts.without_effect(), ["retention.ms"]);
+        assert!(week.without_effect().is_empty());
     }
 
     #[test]

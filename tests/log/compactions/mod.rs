@@ -451,7 +451,7 @@ fn a_log_that_is_cut_is_not_compacted_beyond() {
         .expect("the last one");
     log.write_at(b"xxxx", 30).expect("spoiled");
     let store = rig.store().expect("a store");
-    let mut writer = PartitionWriter::open(&store, &t0(), PATIENCE).expect("open");
+    let mut writer = PartitionWriter::open(&store, &t0(), TIMEOUT).expect("open");
     let end = writer.repair().expect("repaired").tail.end;
     assert!(end < cleaned_to, "{end} {cleaned_to}");
     let notes = store.take_notes().join("\n");
