@@ -38,9 +38,10 @@ pub(super) fn cleanup_of(
     now: Moment,
 ) -> CleanupDescription {
     let last = CleanupFile::read(&**reader.replica().dir());
-    let dirtiness = match configs.cleanup_policy.compacts() {
-        true => dirtiness(reader.replica()).unwrap_or_default(),
-        false => None,
+    let dirtiness = if configs.cleanup_policy.compacts() {
+        dirtiness(reader.replica()).unwrap_or_default()
+    } else {
+        None
     };
     let Some(limits) = RetentionLimits::of(configs) else {
         return CleanupDescription {

@@ -69,9 +69,11 @@ fn compact(
         ..Effort::default()
     };
     let leader = topic.partition(tp.partition)?.leader;
-    let mut go_on = |_| match is_over() {
-        true => Err(Error::new(Kind::Interrupted, "the producer ends")),
-        false => Ok(()),
+    let mut go_on = |_| {
+        if is_over() {
+            return Err(Error::new(Kind::Interrupted, "the producer ends"));
+        }
+        Ok(())
     };
     compaction::pass(store, tp, leader, effort, timeout, &mut go_on).map(drop)
 }
