@@ -28,6 +28,9 @@ pub struct LogEdges {
     pub log_start: Offset,
     /// The offset after the last readable one.
     pub high_watermark: Offset,
+    /// A compaction left out deletions of keys below this offset; 0: none. A reader that has older records
+    /// and stands below it may not learn of them.
+    pub deletions_gone: Offset,
 }
 
 /// Reads one partition.
@@ -209,6 +212,7 @@ impl PartitionReader {
         self.edges = LogEdges {
             log_start: page.tail.log_start,
             high_watermark: page.high_watermark,
+            deletions_gone: page.deletions_gone,
         };
         if from > page.tail.end && self.has_whole_log(&page) {
             return Err(beyond_end(&self.replica, from, page.tail.end));
