@@ -746,8 +746,9 @@ sabotage "a page from before a swap comes back" src/partition/compaction/pass.rs
         let Mapped' 'let Mapped' \
   log a_pass_may_end_at_each_operation
 
-sabotage "the names of a swap are not on disk before the next one" src/partition/compaction/swap.rs \
-  'dir.sync().map_err(|e| Error::io("sync", dir.path(), e))?;' '' \
+sabotage "a rewritten segment is put in place before it is on disk" src/log/compaction/rewrite.rs \
+  'file.sync_data()
+            .map_err(|e| not_synced(&join(self.dir, &name), e))?;' 'let _ = (&file, &name);' \
   log a_pass_may_end_at_each_operation
 
 sabotage "a deletion goes too early" src/log/compaction/retention.rs \

@@ -194,6 +194,27 @@ cat $MQ_STORE/brokers/2/logs/u-0/deletions-offset-checkpoint | tail -n 1
     assert_eq!(out, "k1 k2 k3 k4 k5 k6 k8 \n0\n7\nthe same\nu 0 19\n");
 }
 
+/// A group that goes on below deletions that are gone is told so, once; a read from the start is not.
+#[test]
+fn a_group_is_told_that_it_missed_deletions() {
+    let shell = Shell::new();
+    let out = bash_ok(
+        &shell,
+        &format!(
+            r#"{USERS}
+mq-topics create -q u -c cleanup.policy=compact -c segment.bytes=1024 -c delete.retention.ms=0
+write 1 2; mq-consume -q -g g -o start -c 3 -f '%o\n' u
+write 3 3; forget k1; forget k2; echo 'k9 last' | mq-produce -q -K ' ' u
+mq-topics compact -q u; mq-topics compact -q u
+mq-consume -e u 2> err | wc -l; grep -c deletions err || true
+mq-consume -e -g g u 2> err | wc -l; grep -c 'u:0: deletions of keys below offset 26 were compacted away before they were read from offset 3 on' err
+echo 'k9 more' | mq-produce -q -K ' ' u; mq-consume -e -g g u 2> err | wc -l; grep -c deletions err || true
+"#
+        ),
+    );
+    assert_eq!(out, "0\n1\n2\n7\n0\n7\n1\n1\n0\n");
+}
+
 #[test]
 fn a_stopped_pass_blocks_compaction_only() {
     let shell = Shell::new();

@@ -49,6 +49,8 @@ pub struct Reading<'e> {
     broken: HashSet<TopicPartition>,
     /// Up to where removed records were reported.
     missed: HashMap<TopicPartition, Offset>,
+    /// Up to where deletions of keys were gone at the last fetch of a partition.
+    deletions_gone: HashMap<TopicPartition, Offset>,
     noted_end: bool,
 }
 
@@ -205,6 +207,7 @@ impl<'e> Reading<'e> {
             buf: Vec::new(),
             broken: HashSet::new(),
             missed: HashMap::new(),
+            deletions_gone: HashMap::new(),
             noted_end: false,
         })
     }
@@ -245,6 +248,7 @@ impl<'e> Reading<'e> {
                     continue;
                 }
             };
+            self.notify_deletions(&fetched);
             let took = source.take(self, &fetched)?;
             let tp = fetched.tp;
             self.buf = fetched.bytes;
@@ -353,6 +357,32 @@ impl<'e> Reading<'e> {
         *reported = to;
         let is_failure = self.job.is_bounded(tp.partition);
         report(&self.job, tp, from, to, is_failure, self.env)
+    }
+
+    /// Warns once for each partition if a compaction left out deletions that this reader was to read: it read
+    /// earlier records, or its group did.
+    fn notify_deletions(&mut self, fetched: &Fetched) {
+        let gone = fetched.edges.deletions_gone;
+        let Some(known) = self.deletions_gone.get_mut(&fetched.tp) else {
+            let known = if self.job.group.is_some() { 0 } else { gone };
+            self.deletions_gone.insert(fetched.tp.clone(), known);
+            if known < gone {
+                self.notify_deletions(fetched);
+            }
+            return;
+        };
+        if gone <= *known {
+            return;
+        }
+        *known = gone;
+        if fetched.from > fetched.edges.log_start && fetched.from < gone {
+            *known = Offset::MAX;
+            self.env.warn(&format!(
+                "{}: deletions of keys below offset {gone} were compacted away before they were read from \
+                 offset {} on: to learn which keys are deleted, read again from 'start'",
+                fetched.tp, fetched.from
+            ));
+        }
     }
 
     fn break_off(&mut self, source: &mut impl RecordSource, tp: &TopicPartition, e: &Error) {

@@ -287,6 +287,7 @@ mod tests {
             headers: HeaderList::Slice(&HEADERS),
             count: 7,
             edges: LogEdges {
+                deletions_gone: 0,
                 log_start: 12,
                 high_watermark: 301,
             },

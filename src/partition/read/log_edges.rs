@@ -28,4 +28,7 @@ pub struct LogEdges {
     pub log_start: Offset,
     /// The offset after the last readable one.
     pub high_watermark: Offset,
+    /// A compaction left out deletions of keys below this offset; 0: none. A reader that has older records
+    /// and stands below it may not learn of them.
+    pub deletions_gone: Offset,
 }

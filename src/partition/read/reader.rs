@@ -201,6 +201,7 @@ impl PartitionReader {
         self.edges = LogEdges {
             log_start: page.tail.log_start,
             high_watermark: page.high_watermark,
+            deletions_gone: page.deletions_gone,
         };
         if from > page.tail.end && self.has_whole_log(&page) {
             return Err(beyond_end(&self.replica, from, page.tail.end));

@@ -404,6 +404,8 @@ fn a_damaged_segment_stays() {
         rig.append(&[(Some(n % 7), true), (Some(n % 3 + 10), n % 5 != 0)])
             .expect("appended");
     }
+    // Its older values are in the segment that is damaged, too.
+    rig.append(&[(Some(2), false)]).expect("appended");
     let dir = mq::disk::Disk::open_dir(&rig.sim, Path::new("/store/brokers/0/logs/t-0"));
     let dir = dir.expect("the replica");
     let name = "00000000000000000000.log";
