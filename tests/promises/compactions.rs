@@ -194,9 +194,9 @@ cat $MQ_STORE/brokers/2/logs/u-0/deletions-offset-checkpoint | tail -n 1
     assert_eq!(out, "k1 k2 k3 k4 k5 k6 k8 \n0\n7\nthe same\nu 0 19\n");
 }
 
-/// A group that goes on below deletions that are gone is told so, once; a read from the start is not.
+/// A group that goes on below deletions that are gone is notified so, once; a read from the start is not.
 #[test]
-fn a_group_is_told_that_it_missed_deletions() {
+fn a_group_that_missed_deletions_is_notified() {
     let shell = Shell::new();
     let out = bash_ok(
         &shell,
