@@ -165,7 +165,7 @@ mod tests {
                 .wrapping_add(1);
             let random = state >> 33;
             // Half of the records are of ten items, the others of a hundred thousand.
-            let item = if random % 2 == 0 {
+            let item = if random.is_multiple_of(2) {
                 random / 2 % 10
             } else {
                 10 + random % 100_000
