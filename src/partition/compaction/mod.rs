@@ -4,6 +4,7 @@
 //! limits       how far a pass may go, and whether one is due
 //! lock         compact.lock: one pass at a time
 //! checkpoints  how far a log is compacted, and up to where deletions were left out
+//! dirty        which part of a log no compaction has seen
 //! closing      the active segment is closed, and the durable place moved behind it
 //! swap         a rewritten segment is put in place
 //! pass         one pass over a replica's log
@@ -21,10 +22,12 @@
 
 mod checkpoints;
 mod closing;
+mod dirty;
 mod limits;
 mod lock;
 mod pass;
 mod swap;
 
+pub use dirty::{DirtyPart, dirty_part};
 pub use lock::COMPACT_LOCK;
 pub use pass::{Compacted, Effort, PassStatus, Progress, pass};
