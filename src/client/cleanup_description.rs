@@ -2,7 +2,7 @@
 
 use crate::clock::Moment;
 use crate::log::{FileKind, SegmentFile};
-use crate::partition::compaction::{Dirtiness, dirtiness};
+use crate::partition::compaction::{DirtyPart, dirty_part};
 use crate::partition::{
     CleanupFile, ClockVerdict, FutureSegment, NextRemoval, PartitionReader, RetentionLimits,
     StatePage, retention_plan,
@@ -17,7 +17,7 @@ pub struct CleanupDescription {
     /// The segment that a time in the future keeps.
     pub future: Option<FutureSegment>,
     /// How much no compaction has seen, if the topic is compacted.
-    pub dirtiness: Option<Dirtiness>,
+    pub dirty: Option<DirtyPart>,
     /// What the last pass on this replica did.
     pub last: Option<CleanupFile>,
 }
@@ -38,14 +38,14 @@ pub(super) fn cleanup_of(
     now: Moment,
 ) -> CleanupDescription {
     let last = CleanupFile::read(&**reader.replica().dir());
-    let dirtiness = if configs.cleanup_policy.compacts() {
-        dirtiness(reader.replica()).unwrap_or_default()
+    let dirty = if configs.cleanup_policy.compacts() {
+        dirty_part(reader.replica()).unwrap_or_default()
     } else {
         None
     };
     let Some(limits) = RetentionLimits::of(configs) else {
         return CleanupDescription {
-            dirtiness,
+            dirty,
             last,
             ..CleanupDescription::default()
         };
@@ -63,7 +63,7 @@ pub(super) fn cleanup_of(
     CleanupDescription {
         next,
         future: planned.future,
-        dirtiness,
+        dirty,
         last,
     }
 }

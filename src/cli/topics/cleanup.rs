@@ -75,8 +75,8 @@ pub(super) fn as_json(cleanup: &CleanupDescription) -> Value {
     json!({
         "next_removal_offset": cleanup.next.map(|next| next.offset),
         "next_removal_at": cleanup.next.map(|next| next.at_ms),
-        "dirty_ratio": cleanup.dirtiness.map(|dirty| (dirty.ratio() * 1e6).round() / 1e6),
-        "first_dirty_offset": cleanup.dirtiness.map(|dirty| dirty.first_dirty_offset),
+        "dirty_ratio": cleanup.dirty.map(|dirty| (dirty.ratio() * 1e6).round() / 1e6),
+        "first_dirty_offset": cleanup.dirty.map(|dirty| dirty.first_offset),
         "last_pass": last.map(|last| last.last_pass),
         "last_error": last.and_then(|last| last.last_error.as_ref()),
         "keyless_records": last.and_then(|last| last.keyless_records),

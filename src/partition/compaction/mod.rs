@@ -4,11 +4,11 @@
 //! limits       how far a pass may go, and whether one is due
 //! lock         compact.lock: one pass at a time
 //! checkpoints  how far a log is compacted, and up to where deletions were left out
+//! dirty        which part of a log no compaction has seen
 //! closing      the active segment is closed, and the durable place moved behind it
 //! swap         a rewritten segment is put in place
 //! pass         one pass over a replica's log
 //! noted_pass   a pass, and the note of it
-//! dirtiness    how much of a log no pass has seen
 //! ```
 //!
 //! 1. A pass takes closed segments only, wholly below the durable place, the high watermark and the last
@@ -23,14 +23,14 @@
 
 mod checkpoints;
 mod closing;
-mod dirtiness;
+mod dirty;
 mod limits;
 mod lock;
 mod noted_pass;
 mod pass;
 mod swap;
 
-pub use dirtiness::{Dirtiness, dirtiness};
+pub use dirty::{DirtyPart, dirty_part};
 pub use limits::is_worth_a_pass;
 pub use lock::COMPACT_LOCK;
 pub use noted_pass::pass;

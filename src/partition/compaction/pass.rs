@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::closing::{close_leaders, end_of, leave_closed_segment};
-use super::limits::{Closed, LogFacts, compactable_to, is_in_order, is_past_lag, joined};
+use super::closing::{close_leaders, leave_closed_segment};
+use super::dirty::{compactable, first_dirty};
+use super::limits::{Closed, LogFacts, is_in_order, is_past_lag, joined};
 use super::lock::CompactLock;
 use super::swap::{Basis, Changed, Swapper};
 use crate::clock::Moment;
@@ -14,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::log::compaction::{
     CleanCounts, KeyMap, RetainRules, SegmentRun, map_keys, remove_orphans, rewrite, timestamps,
 };
-use crate::log::{CLEANED_FILE, FileKind, LeaderEpochs, SegmentFile, log_start_text, sync_failed};
+use crate::log::{CLEANED_FILE, LeaderEpochs, log_start_text, sync_failed};
 use crate::partition::append::SyncLock;
 use crate::partition::clock_note::ClockVerdict;
 use crate::partition::log_snapshot::LogSnapshot;
@@ -282,23 +283,13 @@ impl Pass<'_> {
         let Some(epochs) = epochs else {
             return Ok(None);
         };
-        let dir = &**self.replica.dir();
-        let point = compactable_to(&page, &segments);
-        let cleaned = self.replica.cleaned_to()?;
-        // One beyond the end is of a log that was cut.
-        let cleaned_to = if cleaned > page.tail.end { 0 } else { cleaned };
-        let cleaned_to = cleaned_to.max(page.tail.log_start);
+        let cleaned_to = first_dirty(&self.replica, &page)?;
         let mut closed = Vec::new();
-        for base in segments.below(point).iter().copied() {
-            let end = end_of(&segments, base, page.tail.active);
-            if end > cleaned_to && !self.is_past_lag(base, end, now_ms)? {
+        for it in compactable(&**self.replica.dir(), &page, &segments)? {
+            if it.end > cleaned_to && !self.is_past_lag(it.base, it.end, now_ms)? {
                 break;
             }
-            let name = SegmentFile::new(base, FileKind::Log).name();
-            let bytes = dir
-                .len_of(&name)
-                .map_err(|e| Error::io("look at", join(dir, &name), e))?;
-            closed.push(Closed { base, end, bytes });
+            closed.push(it);
         }
         Ok(Some(Log {
             page,

@@ -323,9 +323,19 @@ fn a_pass_begins_when_enough_is_dirty() {
     assert_eq!(done.status, PassStatus::Done);
     let again = rig.pass(false).expect("a pass");
     assert_eq!(again.status, PassStatus::NotDue);
+    let dirty = |rig: &Rig| {
+        let store = rig.store().expect("a store");
+        let replica = mq::partition::Replica::open(&store, &t0(), 0).expect("a replica");
+        let found = mq::partition::compaction::dirty_part(&replica).expect("looked");
+        found.expect("a page")
+    };
+    let found = dirty(&rig);
+    assert_eq!((found.first_offset, found.bytes), (done.cleaned_to, 0));
+    assert_eq!((found.of_bytes, found.ratio()), (done.bytes_after, 0.0));
     for n in 0..40 {
         rig.append(&[(Some(n % 2), true)]).expect("appended");
     }
+    assert!(dirty(&rig).ratio() > 0.5, "{:?}", dirty(&rig));
     assert_eq!(rig.pass(false).expect("a pass").status, PassStatus::Done);
     rig.aftermath("a pass that was due");
 }
