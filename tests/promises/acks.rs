@@ -372,9 +372,18 @@ fn an_open_producer_obeys_every_config_that_is_altered() {
             }
             // Without effect.
             "file.delete.delay.ms" => {}
-            // Of compaction.
-            "cleanup.policy"
-            | "delete.retention.ms"
+            "cleanup.policy" => {
+                let mut open = Open::new(&[]);
+                open.alter(name, "compact");
+                let end = open.page().tail.end;
+                let taken = open.take(b"without a key", 1);
+                let refused = taken.and_then(|_| open.producer.flush());
+                let e = refused.expect_err("refused").to_string();
+                assert!(e.contains("key"), "{e}");
+                assert_eq!(open.page().tail.end, end);
+            }
+            // Of compactions, which read the topic file themselves.
+            "delete.retention.ms"
             | "max.compaction.lag.ms"
             | "min.cleanable.dirty.ratio"
             | "min.compaction.lag.ms" => {}
