@@ -784,6 +784,10 @@ sabotage "a follower that lacks deletions goes on" src/partition/replication/fol
   'end < leaders_gone.max(own.deletions_gone)' 'end < 0 && leaders_gone == 0' \
   promises a_follower_that_missed_deletions
 
+sabotage "a replica that is cut below what was compacted goes on" src/partition/replication/follower/comparison.rs \
+  'let is_cut = end < own.tail.end &&' 'let is_cut = end < 0 &&' \
+  promises a_replica_cut_below_what_was_compacted
+
 sabotage "a follower within a joined filler waits for ever" src/partition/replication/follower_append.rs \
   '!header.is_filler() || header.base_offset >= end' 'header.base_offset >= 0' \
   promises a_follower_that_was_away
