@@ -37,7 +37,10 @@ impl Place {
             env!("CARGO_BIN_EXE_mq-broker"),
         ] {
             let name = Path::new(exe).file_name().expect("a name");
-            fs::copy(exe, bin.join(name)).expect("copy");
+            // By another process: a child that some other test starts meanwhile would inherit the
+            // open copy, and until it is closed the copy cannot be run.
+            let copied = Command::new("cp").arg(exe).arg(bin.join(name)).status();
+            assert!(copied.expect("cp").success());
         }
         place
     }
