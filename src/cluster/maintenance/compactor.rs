@@ -166,8 +166,8 @@ impl CompactionThread {
         };
         let effort = Effort::default();
         let done = pass(&self.store, tp, self.broker, effort, TIMEOUT, &mut go_on)?;
-        let is_settled = matches!(done.status, PassStatus::Done | PassStatus::NotDue);
-        if is_settled && done.damaged.is_empty() {
+        // A damaged segment stays, so it is not read again every few seconds.
+        if matches!(done.status, PassStatus::Done | PassStatus::NotDue) {
             self.compacted.insert(tp.clone(), page.tail.active);
         }
         report(&done)
