@@ -9,6 +9,9 @@ use crate::partition::{
 };
 use crate::store::TopicConfigs;
 
+/// A time is called future from so far ahead on, ms: what `message.timestamp.after.max.ms` allows.
+const FUTURE_MS: i64 = 3_600_000;
+
 /// What was and will be removed of a partition's log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CleanupDescription {
@@ -37,7 +40,12 @@ pub(super) fn cleanup_of(
     configs: &TopicConfigs,
     now: Moment,
 ) -> CleanupDescription {
-    let last = CleanupFile::read(&**reader.replica().dir());
+    let is_cleaned = configs.removes_old() || configs.cleanup_policy.compacts();
+    let last = CleanupFile::read(&**reader.replica().dir()).map(|last| CleanupFile {
+        // An error of a pass that is not made any more says nothing.
+        last_error: last.last_error.filter(|_| is_cleaned),
+        ..last
+    });
     let dirty = if configs.cleanup_policy.compacts() {
         dirty_part(reader.replica()).unwrap_or_default()
     } else {
@@ -56,13 +64,18 @@ pub(super) fn cleanup_of(
     };
     let planned = retention_plan(reader.replica(), limits, now.wall_ms, wait_ms == 0);
     let planned = planned.map(|(_, plan)| plan).unwrap_or_default();
+    // What goes by size goes while the wall clock is not believed, too.
+    let wait_ms = if planned.due.is_empty() { wait_ms } else { 0 };
     let next = planned.next.map(|next| NextRemoval {
         at_ms: next.at_ms.max(now.wall_ms.saturating_add(wait_ms)),
         ..next
     });
+    // A clock that is a little behind is none of the owner's concern.
+    let far = now.wall_ms.saturating_add(FUTURE_MS);
+    let future = planned.future.filter(|future| future.timestamp > far);
     CleanupDescription {
         next,
-        future: planned.future,
+        future,
         dirty,
         last,
     }

@@ -29,6 +29,9 @@ impl Admin {
             return Ok(Vec::new());
         };
         let before = RetentionLimits::of(&meta.configs()?);
+        if !limits.keep_less_than(before) {
+            return Ok(Vec::new());
+        }
         let now_ms = self.store().clock().now_ms();
         let mut removals = Vec::new();
         for partition in &meta.partitions {

@@ -122,69 +122,80 @@ impl Stats {
         self.sketch.unkept_max()
     }
 
-    /// The groups: keys by bytes, the most first, and by the key; times, sizes and partitions in their
-    /// order.
-    pub fn groups(&self) -> Vec<RecordGroupStats> {
-        let exact = |group, tally: &Tally| RecordGroupStats {
-            group,
-            estimate: Estimate::exact(*tally),
-        };
-        let without = |group| {
-            let is_there = self.without.records > 0;
-            is_there.then(|| exact(group, &self.without))
-        };
-        match self.grouping {
-            Grouping::Key => {
-                let known = self
-                    .sketch
-                    .estimates()
-                    .map(|(key, estimate)| RecordGroupStats {
-                        group: RecordGroup::Key(Some(key.to_vec())),
-                        estimate,
-                    });
-                let mut groups: Vec<_> = known.chain(without(RecordGroup::Key(None))).collect();
-                groups.sort_by(|a, b| {
-                    let by_bytes = b.estimate.tally.bytes.cmp(&a.estimate.tally.bytes);
-                    by_bytes.then_with(|| key_of(a).cmp(&key_of(b)))
-                });
-                groups
-            }
-            Grouping::Time => {
-                let known = self
-                    .sketch
-                    .estimates()
-                    .map(|(begin, estimate)| RecordGroupStats {
-                        group: RecordGroup::Time(begin.try_into().ok().map(i64::from_be_bytes)),
-                        estimate,
-                    });
-                let mut groups: Vec<_> = known.chain(without(RecordGroup::Time(None))).collect();
-                groups.sort_by_key(|one| match one.group {
-                    RecordGroup::Time(begin) => begin,
-                    _ => None,
-                });
-                groups
-            }
+    /// The first `limit` groups, and how many more there are: keys by bytes, the most first, and by the key;
+    /// times, sizes and partitions in their order.
+    pub fn groups(&self, limit: usize) -> (Vec<RecordGroupStats>, usize) {
+        let mut groups = match self.grouping {
+            Grouping::Key => return self.keys(limit),
+            Grouping::Time => self.times(),
             Grouping::Size => {
                 let sizes = self.sizes.iter();
-                sizes
-                    .map(|(least, tally)| exact(RecordGroup::Size(*least), tally))
-                    .collect()
+                let exact = |(least, tally): (&u64, &Tally)| {
+                    RecordGroupStats::exact(RecordGroup::Size(*least), *tally)
+                };
+                sizes.map(exact).collect()
             }
             Grouping::Partition => {
                 let partitions = self.partitions.iter().map(|((topic, partition), tally)| {
                     let tp = TopicPartition::new(topic.clone(), *partition);
-                    exact(RecordGroup::Partition(tp), tally)
+                    RecordGroupStats::exact(RecordGroup::Partition(tp), *tally)
                 });
-                partitions.collect()
+                partitions.collect::<Vec<_>>()
             }
+        };
+        let left = groups.len().saturating_sub(limit);
+        groups.truncate(limit);
+        (groups, left)
+    }
+
+    /// Only those that are asked for are copied.
+    fn keys(&self, limit: usize) -> (Vec<RecordGroupStats>, usize) {
+        let known = self.sketch.estimates();
+        let mut keys: Vec<_> = known.map(|(key, estimate)| (Some(key), estimate)).collect();
+        if self.without.records > 0 {
+            keys.push((None, Estimate::exact(self.without)));
         }
+        keys.sort_unstable_by(|(a, of_a), (b, of_b)| {
+            let by_bytes = of_b.tally.bytes.cmp(&of_a.tally.bytes);
+            by_bytes.then_with(|| a.cmp(b))
+        });
+        let left = keys.len().saturating_sub(limit);
+        let first = keys.into_iter().take(limit);
+        let groups = first.map(|(key, estimate)| RecordGroupStats {
+            group: RecordGroup::Key(key.map(<[u8]>::to_vec)),
+            estimate,
+        });
+        (groups.collect(), left)
+    }
+
+    fn times(&self) -> Vec<RecordGroupStats> {
+        let known = self.sketch.estimates();
+        let mut times: Vec<_> = known
+            .map(|(begin, estimate)| RecordGroupStats {
+                group: RecordGroup::Time(begin.try_into().ok().map(i64::from_be_bytes)),
+                estimate,
+            })
+            .collect();
+        if self.without.records > 0 {
+            times.push(RecordGroupStats::exact(
+                RecordGroup::Time(None),
+                self.without,
+            ));
+        }
+        times.sort_unstable_by_key(|one| match one.group {
+            RecordGroup::Time(begin) => begin,
+            _ => None,
+        });
+        times
     }
 }
 
-fn key_of(stats: &RecordGroupStats) -> Option<&[u8]> {
-    match &stats.group {
-        RecordGroup::Key(key) => key.as_deref(),
-        _ => None,
+impl RecordGroupStats {
+    fn exact(group: RecordGroup, tally: Tally) -> Self {
+        RecordGroupStats {
+            group,
+            estimate: Estimate::exact(tally),
+        }
     }
 }
 

@@ -83,6 +83,9 @@ pub fn create_topic(store: &Arc<StoreDir>, new: &NewTopic, timeout: Duration) ->
     check_partitions(new.assignment.len())?;
     check_assignment(&new.assignment)?;
     configs.check_replicas(new.assignment.iter().map(Vec::len).min().unwrap_or(0))?;
+    if store::read_if_there(store, &new.name)?.is_some() {
+        return Err(exists(&new.name));
+    }
     raise_format_for(store, &configs, timeout)?;
     at_current_place(store, &new.assignment, |logs| {
         if store::read_if_there(store, &new.name)?.is_some() {
@@ -266,12 +269,16 @@ fn change_configs(
 ) -> Result<(TopicMeta, TopicConfigs)> {
     // Without the lock, which the raise takes; under it another change may ask for the raise.
     let (known, _) = topic_file::read(store, name)?;
-    raise_format_for(store, &changed_configs(&known, set, unset)?, timeout)?;
+    let wanted = changed_configs(&known, set, unset)?;
+    if wanted.min_insync_replicas > known.configs()?.min_insync_replicas {
+        known.check_min_insync(&wanted)?;
+    }
+    raise_format_for(store, &wanted, timeout)?;
     let guard = FencedLock::acquire_store(store, "alter a topic", timeout)?;
     let mut meta = store::read_to_change(store, name)?;
     let before = meta.configs()?;
     let after = changed_configs(&meta, set, unset)?;
-    if after.need_newer_format() && !changed_configs(&known, set, unset)?.need_newer_format() {
+    if after.need_newer_format() && !wanted.need_newer_format() {
         let text = format!("topic {name} was changed meanwhile");
         return Err(Error::new(Kind::Busy, text).cure("try again"));
     }

@@ -244,9 +244,13 @@ impl Jumps {
     }
 
     fn append(&self) {
+        self.append_at(self.clock.now_ms());
+    }
+
+    fn append_at(&self, timestamp: i64) {
         let tp = tp("t", 0);
         let mut writer = PartitionWriter::open(&self.store, &tp, TIMEOUT).expect("open");
-        let mut batch = batch(&["x".repeat(100)], self.clock.now_ms());
+        let mut batch = batch(&["x".repeat(100)], timestamp);
         let appended = writer.append(&mut batch).expect("appended");
         let mut committer = Committer::open(&self.store, &tp, TIMEOUT).expect("open");
         committer.commit(appended.last_offset + 1).expect("synced");
@@ -423,4 +427,21 @@ fn what_a_killed_pass_left_goes_with_the_next() {
     assert_eq!((pass.log_start, pass.removed.segments), (10, 1));
     assert!(dir.id(&left).is_err(), "it is gone");
     assert_eq!(jumps.pass().removed.segments, 0);
+}
+
+/// A record that is old itself needs no segment of its own behind old ones.
+#[test]
+fn old_records_behind_old_ones_share_a_segment() {
+    let _tally = Tally::start();
+    Tally::case();
+    let jumps = Jumps::new();
+    let old = jumps.clock.now_ms();
+    jumps.clock.pass(30 * DAY);
+    let before = page(&jumps.store, &tp("t", 0)).tail.active;
+    for _ in 0..2 {
+        jumps.append_at(old);
+    }
+    assert_eq!(page(&jumps.store, &tp("t", 0)).tail.active, before);
+    jumps.append();
+    assert_eq!(page(&jumps.store, &tp("t", 0)).tail.active, 12);
 }

@@ -95,10 +95,14 @@ fn a_daemon_removes_what_is_old_of_an_idle_topic() {
     bash_ok(
         &shell,
         "mq-topics create t keeps -c retention.ms=2000 2> /dev/null
-         mq-topics alter keeps --unset retention.ms
-         seq 100 | tee >(mq-produce keeps) | mq-produce t; sleep 0.2",
+         mq-topics alter keeps --unset retention.ms",
     );
+    // It finds an empty log first.
     let daemon = brokers(&shell, &[0]);
+    bash_ok(
+        &shell,
+        "sleep 0.5; seq 100 | tee >(mq-produce keeps) | mq-produce t; sleep 0.2",
+    );
     eventually(TIMEOUT, "the old records go", || {
         log_start(&shell, "t") == 100
     });
@@ -153,6 +157,8 @@ mq-topics alter t -c retention.bytes=1000 --dry-run --format tsv; echo $?
 mq-topics describe t --format json | grep -o 'retention.bytes.:{.value.:[^,]*'
 grep -o 'format_version.: .' $MQ_STORE/store.json
 mq-topics offsets t --format tsv
+# A creation that is refused changes nothing.
+mq-topics create t -c retention.ms=5 2> /dev/null; grep -o 'format_version.: .' $MQ_STORE/store.json
 # What removes nothing needs no consent.
 mq-topics alter t -c retention.bytes=1000000 < /dev/null; echo $?
 mq-topics alter t -c retention.bytes=1000 --yes 2> err; echo $?; cat err
@@ -172,7 +178,8 @@ mq-topics alter t --unset retention.bytes < /dev/null; echo $?
         "2\nmq-topics: removing records must be confirmed, and standard input is not a terminal\n           \
          add --yes, or look at the plan with --dry-run\n\
          t\tset\tretention.bytes=1000\nt\tremove\tpartition 0: offsets 0 to {end}\n0\n\
-         retention.bytes\":{{\"value\":\"-1\"\nformat_version\": 1\nt\t0\t0\t500\n0\n0\n\
+         retention.bytes\":{{\"value\":\"-1\"\nformat_version\": 1\nt\t0\t0\t500\n\
+         format_version\": 1\n0\n0\n\
          mq-topics: they are removed with the next append to their partition, or by the broker's daemon\n\
          format_version\": 2\n0\t{past}\n0\n0\n"
     );

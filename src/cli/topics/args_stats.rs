@@ -9,9 +9,9 @@ use crate::error::Result;
 
 /// Count records and bytes by key, time, size or partition
 ///
-/// Reads all records once, and keeps at most 64 MiB: beyond that the keys with most bytes are kept, and
-/// the last column says by how many bytes at most each is counted too low. Bytes are those of keys,
-/// values and headers before compression.
+/// Reads all records once, and keeps about 64 MiB: beyond that the keys with most bytes are kept, and the
+/// last column says by how many bytes at most each is counted too low; of such keys there may be more
+/// records, too. Bytes are those of keys, values and headers before compression.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct StatsArgs {

@@ -11,9 +11,9 @@ use crate::client::stats::{Grouping, RecordGroup, RecordGroupStats, Stats};
 use crate::client::topics::{self, TopicHandle};
 use crate::client::unresolved_offset::UnresolvedOffset;
 use crate::client::{Consumer, Until, resolve_range};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::record::Decompressor;
-use crate::types::{Timestamp, TopicPartition};
+use crate::types::{Offset, Timestamp, TopicPartition};
 
 /// Most memory of keys or times.
 const MEMORY: usize = 64 << 20;
@@ -121,11 +121,20 @@ fn count(
                 buf = fetched.bytes;
             }
             Err(e) => {
-                failures.notify(env, &e);
                 let Some(tp) = consumer.failed_at().cloned() else {
+                    failures.notify(env, &e);
                     break;
                 };
-                consumer.unassign(&tp);
+                match removed_meanwhile(consumer, &tp) {
+                    Some((missed, start)) => {
+                        failures.notify(env, &missed);
+                        consumer.seek(&tp, start)?;
+                    }
+                    None => {
+                        failures.notify(env, &e);
+                        consumer.unassign(&tp);
+                    }
+                }
             }
         }
     }
@@ -133,11 +142,22 @@ fn count(
     Ok(())
 }
 
+/// The error for offsets that were removed before they were counted, and where the log starts now.
+fn removed_meanwhile(consumer: &Consumer, tp: &TopicPartition) -> Option<(Error, Offset)> {
+    let at = consumer.position(tp)?;
+    let start = consumer.open_reader(tp).ok()?.page().ok()?.tail.log_start;
+    if at >= start {
+        return None;
+    }
+    let text = format!(
+        "{tp}: offsets {at} to {} were removed before they were counted",
+        start - 1
+    );
+    Some((Error::new(Kind::OffsetOutOfRange, text), start))
+}
+
 fn print(stats: &Stats, job: &StatsJob, env: &Env) -> Result<()> {
-    let groups = stats.groups();
-    let shown = groups
-        .get(..job.limit.unwrap_or(groups.len()))
-        .unwrap_or(&groups);
+    let (shown, left) = stats.groups(job.limit.unwrap_or(usize::MAX));
     let is_table = job.output.format == OutputFormat::Table;
     let is_brief = is_table && stats.unkept_max() == 0;
     let all: &'static [Column] = match job.by {
@@ -158,14 +178,14 @@ fn print(stats: &Stats, job: &StatsJob, env: &Env) -> Result<()> {
         .max()
         .unwrap_or(0);
     let mut rows = RowPrinter::stdout(env, columns, job.output);
-    for one in shown {
+    for one in &shown {
         let mut row = cells(one, is_brief);
         row.push(chart(one.estimate.tally.bytes, most).into());
         row.truncate(columns.len());
         rows.row(row)?;
     }
     rows.finish()?;
-    let (left, unkept) = (groups.len() - shown.len(), stats.unkept_max());
+    let unkept = stats.unkept_max();
     if left > 0 {
         env.note(&format!("{left} more: --limit N shows the first N"));
     }

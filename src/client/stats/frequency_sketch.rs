@@ -8,8 +8,9 @@
 
 use std::collections::HashMap;
 
-/// Memory of an item besides its bytes, about: an entry of the map, and the allocation.
-const ITEM_BYTES: usize = 96;
+/// Memory of an item besides its bytes, about: an entry of the map, which has up to twice as many places as
+/// items, and the allocation.
+const ITEM_BYTES: usize = 128;
 
 /// A number of records and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

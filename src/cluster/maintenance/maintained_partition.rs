@@ -106,6 +106,9 @@ impl MaintainedPartition {
     ) -> Result<Option<MaintenanceTask>> {
         loop {
             let observe = self.observe(store, broker)?;
+            if let LogState::Log { end, .. } = observe {
+                self.retention.observed(end, now);
+            }
             let (task, effect) = step(self.policy, self.task, observe, now);
             self.task = task;
             match (effect, &self.replica) {
@@ -133,12 +136,18 @@ impl MaintainedPartition {
 
     /// Retention, if it is due for a log that is in order.
     fn removal(&self, now: Duration) -> Option<MaintenanceTask> {
-        let is_in_order = matches!(self.task, LogTask::Clean | LogTask::Dirty { .. });
-        (is_in_order && self.retention.is_due(now)).then_some(MaintenanceTask::RemoveOld)
+        let is_due = self.is_in_order() && self.retention.is_due(now);
+        is_due.then_some(MaintenanceTask::RemoveOld)
+    }
+
+    fn is_in_order(&self) -> bool {
+        matches!(self.task, LogTask::Clean | LogTask::Dirty { .. })
     }
 
     pub fn when(&self) -> When {
-        let due = self.task.due().into_iter().chain(self.retention.due());
+        // A log that failed is not removed from: it would be due in a loop.
+        let removal = self.retention.due().filter(|_| self.is_in_order());
+        let due = self.task.due().into_iter().chain(removal);
         due.min().map_or(When::Changed, When::At)
     }
 

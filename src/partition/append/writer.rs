@@ -24,7 +24,7 @@ use crate::partition::state_page::{Intent, Seal, StatePage};
 use crate::record::{self, BatchHeader};
 use crate::store::{Stillness, StoreDir, TopicConfigs, TopicHandle, WriteProbe};
 use crate::timing::SEAL_LEFT_AFTER;
-use crate::types::{BrokerId, LeaderEpoch, Offset, TimestampType, TopicPartition, Uuid};
+use crate::types::{BrokerId, LeaderEpoch, Offset, Timestamp, TimestampType, TopicPartition, Uuid};
 
 /// Where an append was stored, and what is needed to find it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -480,7 +480,7 @@ impl PartitionWriter {
             header.last_offset(),
             &limits,
         );
-        let rolled = must_roll || has_expired(&self.store, configs, &page);
+        let rolled = must_roll || has_expired(&self.store, configs, &page, header.max_timestamp);
         let mut tail = page.tail;
         if rolled {
             begin_segment(&held, &mut self.appender, &mut page).inspect_err(|e| {
@@ -520,14 +520,21 @@ impl PartitionWriter {
     }
 }
 
-/// Whether all of the active segment is older than `retention.ms`. A new record would keep it: it goes
-/// into a segment of its own instead.
-fn has_expired(store: &StoreDir, configs: &TopicConfigs, page: &StatePage) -> bool {
+/// Whether all of the active segment is older than `retention.ms`, and the new records are not. They would
+/// keep it: they go into a segment of their own instead.
+fn has_expired(
+    store: &StoreDir,
+    configs: &TopicConfigs,
+    page: &StatePage,
+    timestamp: Timestamp,
+) -> bool {
     let Some(ms) = configs.retention_ms.filter(|_| configs.removes_old()) else {
         return false;
     };
     let newest = page.tail.max_timestamp;
-    page.tail.last.is_some() && newest >= 0 && store.clock().now_ms().saturating_sub(newest) > ms
+    let now_ms = store.clock().now_ms();
+    let is_old = |timestamp: Timestamp| now_ms.saturating_sub(timestamp) > ms;
+    page.tail.last.is_some() && newest >= 0 && is_old(newest) && !is_old(timestamp)
 }
 
 pub(crate) fn recreated(tp: &TopicPartition) -> Error {

@@ -23,6 +23,22 @@ impl RetentionLimits {
     }
 }
 
+impl RetentionLimits {
+    /// Whether less is kept than by other limits; `None` keeps everything.
+    pub fn keep_less_than(self, other: Option<Self>) -> bool {
+        let Some(other) = other else {
+            return true;
+        };
+        let is_less = |own: Option<u64>, other: Option<u64>| match (own, other) {
+            (Some(own), Some(other)) => own < other,
+            (own, None) => own.is_some(),
+            (None, Some(_)) => false,
+        };
+        let ms = |limits: Self| limits.ms.map(|ms| ms.max(0).unsigned_abs());
+        is_less(ms(self), ms(other)) || is_less(self.bytes, other.bytes)
+    }
+}
+
 /// A segment of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -272,6 +288,16 @@ mod tests {
             ..by_age(&times)
         };
         assert_eq!(case.plan().due, [10, 20, 30]);
+    }
+
+    #[test]
+    fn limits_are_compared() {
+        let (day, week) = (limits(Some(1), None), limits(Some(7), None));
+        assert!(day.keep_less_than(None) && day.keep_less_than(Some(week)));
+        assert!(!week.keep_less_than(Some(day)) && !day.keep_less_than(Some(day)));
+        let both = limits(Some(7), Some(100));
+        assert!(both.keep_less_than(Some(week)) && both.keep_less_than(Some(day)));
+        assert!(!week.keep_less_than(Some(both)));
     }
 
     #[test]

@@ -76,7 +76,13 @@ fn plan_by(
         now_ms,
         is_clock_believed,
     };
-    let planned = plan(limits, &facts, |at| time_of(dir, page, &each, at))?;
+    let mut times = SegmentTimes {
+        dir,
+        page,
+        segments: &each,
+        first_behind: None,
+    };
+    let planned = plan(limits, &facts, |at| times.of(at))?;
     Ok(RetentionPlan {
         left_behind,
         ..planned
@@ -89,34 +95,56 @@ fn len_of(dir: &dyn Dir, base: Offset) -> Result<u64> {
         .map_err(|e| Error::io("look at", join(dir, &name), e))
 }
 
-/// A segment's largest timestamp. One whose batches have none ends before the first batch with one
-/// behind it.
-fn time_of(
-    dir: &dyn Dir,
-    page: &StatePage,
-    segments: &[Segment],
-    at: usize,
-) -> Result<Option<Timestamp>> {
-    let Some(segment) = segments.get(at) else {
-        return Ok(None);
-    };
-    let known = |timestamp: Timestamp| Some(timestamp).filter(|timestamp| *timestamp >= 0);
-    if segment.base == page.tail.active {
-        return Ok(known(page.tail.max_timestamp));
-    }
-    let largest = log::largest_timestamp(dir, segment.base, &page.tail)?;
-    if largest.is_some() {
-        return Ok(largest);
-    }
-    for later in segments.get(at + 1..).unwrap_or_default() {
-        let first = if later.base == page.tail.active {
-            known(page.tail.first_timestamp)
-        } else {
-            log::first_timestamp(dir, later.base)?
+/// The largest timestamps of a log's segments. One whose batches have none ends before the first batch with
+/// one behind it.
+struct SegmentTimes<'a> {
+    dir: &'a dyn Dir,
+    page: &'a StatePage,
+    segments: &'a [Segment],
+    /// From which segment on the first timestamp was looked for, and in which one it was found.
+    first_behind: Option<(usize, usize, Option<Timestamp>)>,
+}
+
+impl SegmentTimes<'_> {
+    fn of(&mut self, at: usize) -> Result<Option<Timestamp>> {
+        let Some(segment) = self.segments.get(at) else {
+            return Ok(None);
         };
-        if first.is_some() {
-            return Ok(first);
+        if segment.base == self.page.tail.active {
+            return Ok(known(self.page.tail.max_timestamp));
         }
+        let largest = log::largest_timestamp(self.dir, segment.base, &self.page.tail)?;
+        if largest.is_some() {
+            return Ok(largest);
+        }
+        self.first_behind(at + 1)
     }
-    Ok(None)
+
+    /// The first timestamp from a segment on. Looked for once for a row of segments without any.
+    fn first_behind(&mut self, from: usize) -> Result<Option<Timestamp>> {
+        if let Some((since, until, found)) = self.first_behind
+            && (since..=until).contains(&from)
+        {
+            return Ok(found);
+        }
+        let mut at = from;
+        let mut found = None;
+        while let Some(later) = self.segments.get(at) {
+            found = if later.base == self.page.tail.active {
+                known(self.page.tail.first_timestamp)
+            } else {
+                log::first_timestamp(self.dir, later.base)?
+            };
+            if found.is_some() {
+                break;
+            }
+            at += 1;
+        }
+        self.first_behind = Some((from, at, found));
+        Ok(found)
+    }
+}
+
+fn known(timestamp: Timestamp) -> Option<Timestamp> {
+    Some(timestamp).filter(|timestamp| *timestamp >= 0)
 }
