@@ -833,11 +833,11 @@ sabotage "retention goes beyond the high watermark" src/partition/retention/plan
   lib nothing_goes_above_the_high_watermark
 
 sabotage "an append keeps old records" src/partition/append/writer.rs \
-  'let rolled = must_roll || has_expired(&self.store, configs, &page);' 'let rolled = must_roll;' \
+  'must_roll || has_expired(&self.store, configs, &page, header.max_timestamp)' 'must_roll' \
   promises without_a_daemon_old_records_go
 
 sabotage "a daemon makes no pass" src/cluster/maintenance/maintained_partition.rs \
-  '(is_in_order && self.retention.is_due(now))' '(is_in_order && now.is_zero() && self.retention.is_due(now))' \
+  'self.is_in_order() && self.retention.is_due(now)' 'now.is_zero() && self.retention.is_due(now)' \
   promises a_daemon_removes_what_is_old
 
 sabotage "a producer that rolls makes no pass" src/client/ledger.rs \

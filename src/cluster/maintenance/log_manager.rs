@@ -15,6 +15,7 @@ use super::compactor::CompactedReplicas;
 use super::maintained_partition::{HeldHere, MaintainedPartition, MaintenanceTask};
 use super::policy::{LogState, LogTask, Policy};
 use super::retention_due::RetentionDue;
+use super::retention_thread::{MadePass, RetentionThread};
 use super::schedule::{Schedule, When};
 use crate::cluster::controller::{ChangedPartitions, TopicChanges};
 use crate::cluster::notice::Notice;
@@ -46,6 +47,8 @@ pub struct LogManager {
     /// Of all topics, by replica id.
     partitions: HashMap<Uuid, MaintainedPartition>,
     schedule: Schedule<Uuid>,
+    /// Starts with the first pass that is due.
+    retention: Option<RetentionThread>,
     followed: FollowedReplicas,
     /// Changes of topic files, for the fetchers.
     changed: TopicChanges,
@@ -75,6 +78,7 @@ impl LogManager {
             topics: HashMap::new(),
             partitions: HashMap::new(),
             schedule: Schedule::default(),
+            retention: None,
             followed: FollowedReplicas::new(),
             changed: TopicChanges::new(),
             notified: NotifyOnce::default(),
@@ -290,6 +294,7 @@ impl LogManager {
 
     /// Does the maintenance that is called for, by time or by `wake`.
     pub fn tend(&mut self, wake: &Wake, notify: &mut dyn FnMut(Notice)) {
+        self.end_passes(notify);
         self.schedule.wake(wake, self.store.clock().monotonic());
         // After its job a log is checked again; what is appended meanwhile waits for the next
         // round.
@@ -298,11 +303,38 @@ impl LogManager {
         }
     }
 
+    /// Schedules the next pass of each log of which one has ended.
+    fn end_passes(&mut self, notify: &mut dyn FnMut(Notice)) {
+        let passes: Vec<MadePass> = match &self.retention {
+            Some(thread) => thread.made().collect(),
+            None => return,
+        };
+        for pass in passes {
+            // It may be led elsewhere since, or its topic deleted.
+            let Some(partition) = self.partitions.get_mut(&pass.replica) else {
+                continue;
+            };
+            let (retention, outcome) = (&mut partition.retention, pass.outcome);
+            retention.passed(pass.ended, pass.ended_ms, outcome.as_ref());
+            let tp = partition.tp.to_string();
+            let when = partition.when();
+            self.schedule.set(pass.replica, when, partition.watch);
+            match outcome {
+                // The log serves all the same; the pass is tried again.
+                Err(e) => self.problem(tp, e, notify),
+                Ok(_) => {
+                    self.notified.is_well(&tp);
+                }
+            }
+        }
+    }
+
     fn round(&mut self, notify: &mut dyn FnMut(Notice)) {
         let now = self.store.clock().monotonic();
         let (store, watcher) = (&self.store, &mut *self.watcher);
         let mut jobs = Vec::new();
         let mut failed = Vec::new();
+        let mut removals = Vec::new();
         for uuid in self.schedule.take() {
             let Some(mut partition) = self.partitions.remove(&uuid) else {
                 continue;
@@ -312,10 +344,19 @@ impl LogManager {
                 attended => {
                     if let Err(e) = attended {
                         failed.push(partition.fail(store, watcher, e, now));
+                    } else if partition.is_removal_due(now) {
+                        removals.push((uuid, partition.tp.clone()));
+                        partition.retention.begun();
                     }
                     self.schedule.set(uuid, partition.when(), partition.watch);
                     self.partitions.insert(uuid, partition);
                 }
+            }
+        }
+        if !removals.is_empty() {
+            match retention_thread(&mut self.retention, store) {
+                Ok(thread) => removals.iter().for_each(|(uuid, tp)| thread.ask(*uuid, tp)),
+                Err(e) => failed.push(("retention".to_owned(), e)),
             }
         }
         do_all(store, self.broker, &mut jobs);
@@ -326,11 +367,6 @@ impl LogManager {
             let when = match job.outcome {
                 Ok(()) => {
                     done.push(partition.tp.to_string());
-                    When::Now
-                }
-                // The log serves all the same; the pass is tried again.
-                Err(e) if job.task == MaintenanceTask::RemoveOld => {
-                    failed.push((partition.tp.to_string(), e));
                     When::Now
                 }
                 Err(e) => {
@@ -384,6 +420,16 @@ impl LogManager {
             notify(Notice::Problem(error.at(of)));
         }
     }
+}
+
+fn retention_thread<'t>(
+    thread: &'t mut Option<RetentionThread>,
+    store: &Arc<StoreDir>,
+) -> Result<&'t RetentionThread> {
+    Ok(match thread {
+        Some(thread) => thread,
+        none => none.insert(RetentionThread::start(store)?),
+    })
 }
 
 /// Reports what was cut, and other notes on this process's use of the logs.

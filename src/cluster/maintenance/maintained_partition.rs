@@ -9,7 +9,7 @@ use super::schedule::When;
 use crate::disk::{WatchId, Watcher};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{
-    self, Committer, PAGE_FILE, PartitionWriter, Replica, Role, Seal, StatePage, Watermark,
+    Committer, PAGE_FILE, PartitionWriter, Replica, Role, Seal, StatePage, Watermark,
 };
 use crate::store::StoreDir;
 use crate::store::brokers::failure_reports;
@@ -49,7 +49,6 @@ pub(super) struct HeldHere {
 pub(super) enum MaintenanceTask {
     Commit(i64),
     Recover,
-    RemoveOld,
 }
 
 impl MaintainedPartition {
@@ -122,22 +121,21 @@ impl MaintainedPartition {
                 (LogAction::Watch, _) => {
                     // The watch needs no descriptor.
                     self.replica = None;
-                    return Ok(self.removal(now));
+                    return Ok(None);
                 }
                 _ => self.unwatch(watcher),
             }
             return Ok(match effect {
                 LogAction::Commit(end) => Some(MaintenanceTask::Commit(end)),
                 LogAction::Recover => Some(MaintenanceTask::Recover),
-                LogAction::Watch | LogAction::Rest | LogAction::Wait => self.removal(now),
+                LogAction::Watch | LogAction::Rest | LogAction::Wait => None,
             });
         }
     }
 
-    /// Retention, if it is due for a log that is in order.
-    fn removal(&self, now: Duration) -> Option<MaintenanceTask> {
-        let is_due = self.is_in_order() && self.retention.is_due(now);
-        is_due.then_some(MaintenanceTask::RemoveOld)
+    /// Whether a pass of retention is due for a log that is in order.
+    pub fn is_removal_due(&self, now: Duration) -> bool {
+        self.is_in_order() && self.retention.is_due(now)
     }
 
     fn is_in_order(&self) -> bool {
@@ -187,13 +185,6 @@ impl MaintainedPartition {
                 self.committer = None;
                 let mut writer = PartitionWriter::open(store, &self.tp, TIMEOUT)?;
                 writer.make_ready().map(drop)
-            }
-            MaintenanceTask::RemoveOld => {
-                let passed = PartitionWriter::open(store, &self.tp, TIMEOUT)
-                    .and_then(|mut writer| partition::remove_old(&mut writer, TIMEOUT));
-                let (now, now_ms) = (store.clock().monotonic(), store.clock().now_ms());
-                self.retention.passed(now, now_ms, passed.as_ref());
-                passed.map(drop)
             }
         }
     }

@@ -7,6 +7,7 @@ mod maintained_partition;
 mod orphans;
 mod policy;
 mod retention_due;
+mod retention_thread;
 mod schedule;
 mod sweeper;
 

@@ -61,6 +61,11 @@ impl RetentionDue {
         self.at.is_some_and(|at| at <= now)
     }
 
+    /// A pass is under way: none is due until it has ended.
+    pub fn begun(&mut self) {
+        self.at = None;
+    }
+
     pub fn due(self) -> Option<Duration> {
         self.at
     }
