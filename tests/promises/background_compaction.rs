@@ -82,7 +82,41 @@ fn a_daemon_compacts_an_idle_topic() {
         &shell,
         "mq-topics alter t -c retention.ms=1000 2>&1; echo x | mq-produce -q t 2>&1 | grep -c 'line 1'",
     );
-    let expected = "mq-topics: retention.ms has no effect beside cleanup.policy=compact: it takes \
-                    compact,delete\n1\n";
+    let expected =
+        "mq-topics: retention.ms has no effect with cleanup.policy=compact; it has one with \
+                    compact,delete
+1
+";
     assert_eq!(out, expected);
+}
+
+/// Leader and follower of an idle topic: each is compacted by its own broker's daemon.
+#[test]
+fn an_idle_follower_is_compacted_too() {
+    let shell = Shell::new();
+    let daemons = brokers(&shell, &[1, 2]);
+    shell.topics(&[
+        "create",
+        "t",
+        "--assign",
+        "1:2",
+        "-c",
+        "cleanup.policy=compact",
+        "-c",
+        "segment.ms=3000",
+    ]);
+    let args = ["-q", "-K", "\\t", "t"];
+    shell.produce(&args, &fill(0, 2000));
+    let left = |broker: &str| {
+        let text = shell.consume_text(&["-q", "-e", "--replica", broker, "t"]);
+        text.lines().count()
+    };
+    eventually(TIMEOUT, "both are compacted", || {
+        left("1") == 10 && left("2") == 10
+    });
+    // It goes on following.
+    shell.produce(&args, &fill(2000, 2010));
+    eventually(TIMEOUT, "followed", || left("1") == 20 && left("2") == 20);
+    shell.ok("mq-topics", &["verify", "--deep", "t"], b"");
+    drop(daemons);
 }

@@ -240,7 +240,7 @@ pub fn alter(job: Alter, env: &mut Env) -> Result<Outcome> {
 fn note_without_effect(configs: &TopicConfigs, env: &Env) {
     for name in configs.without_effect() {
         env.note(&format!(
-            "{name} has no effect beside cleanup.policy=compact: it takes compact,delete"
+            "{name} has no effect with cleanup.policy=compact; it has one with compact,delete"
         ));
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::limits::{is_in_order, must_close};
 use crate::error::Result;
-use crate::log::{LogPosition, Segments};
+use crate::log::{Appender, LogPosition, Segments};
 use crate::partition::append::{Committer, PartitionWriter, begin_segment};
 use crate::partition::log_snapshot::LogSnapshot;
 use crate::partition::replica::Replica;
-use crate::partition::state_page::{Intent, StatePage};
+use crate::partition::state_page::{Intent, Role, StatePage};
 use crate::store::StoreDir;
-use crate::types::{Offset, Timestamp, TopicPartition};
+use crate::types::{BrokerId, Offset, Timestamp, TopicPartition};
 
 /// Makes the leader's log ready. Closes the active segment if `is_forced`, or by its age, and makes all
 /// closed segments durable.
@@ -40,6 +40,39 @@ pub(super) fn close_leaders(
     })?;
     if page.durable.offset < page.tail.active {
         Committer::open(store, tp, timeout)?.commit(page.tail.active)?;
+    }
+    Ok(())
+}
+
+/// As [`close_leaders`], for a broker's follower, if `is_due` says so of its page: its segments need not be
+/// its leader's.
+///
+/// # Errors
+/// [`Kind::Busy`](crate::error::Kind::Busy), [`Kind::Io`](crate::error::Kind::Io); those of a group commit.
+pub(super) fn close_followers(
+    store: &Arc<StoreDir>,
+    replica: &Replica,
+    broker: BrokerId,
+    is_due: impl Fn(&StatePage) -> bool,
+    timeout: Duration,
+) -> Result<()> {
+    let held = replica.lock(timeout)?;
+    let Some(mut page) = held.page()? else {
+        return Ok(());
+    };
+    if page.role != Role::Follower || !is_in_order(&page, store.boot_id()) {
+        return Ok(());
+    }
+    if page.tail.last.is_some() && is_due(&page) {
+        let mut appender = Appender::new(Arc::clone(replica.dir()));
+        begin_segment(&held, &mut appender, &mut page)?;
+        page.intent = Intent::None;
+        held.publish(&mut page)?;
+    }
+    drop(held);
+    if page.durable.offset < page.tail.active {
+        let mut committer = Committer::open_at(store, replica.tp(), broker, timeout)?;
+        committer.commit(page.tail.active)?;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::closing::{close_leaders, leave_closed_segment};
+use super::closing::{close_followers, close_leaders, leave_closed_segment};
 use super::dirty::{compactable, first_dirty};
-use super::limits::{Closed, LogFacts, is_in_order, is_past_lag, joined};
+use super::limits::{Closed, LogFacts, is_in_order, is_past_lag, joined, must_close};
 use super::lock::CompactLock;
 use super::swap::{Basis, Changed, Swapper};
 use crate::clock::Moment;
@@ -133,9 +133,15 @@ pub(super) fn pass_unnoted(
     remove_orphans(&**replica.dir())?;
     // An older program would write zeros over what the page says of deletions.
     raise_format(store, FORMAT_WITH_LOG_START, timeout)?;
+    let now_ms = believed_now(store, replica.read_page()?);
     if topic.partition(tp.partition)?.leader == broker {
-        let now_ms = believed_now(store, replica.read_page()?);
         close_leaders(store, tp, effort.is_forced, now_ms, timeout)?;
+    } else {
+        let is_due = |page: &StatePage| {
+            let is_old = now_ms.is_some_and(|now| must_close(page, topic.configs(), now));
+            effort.is_forced || is_old
+        };
+        close_followers(store, &replica, broker, is_due, timeout)?;
     }
     leave_closed_segment(&replica, store.boot_id(), timeout)?;
     let mut work = Pass {
