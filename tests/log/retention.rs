@@ -340,6 +340,15 @@ fn a_clock_that_jumps_removes_nothing() {
             Passes(SECOND),
             Removes(true),
         ],
+        // A note of another boot says nothing, though less time had passed in that one.
+        &[
+            Passes(3 * HOUR),
+            Boots,
+            Passes(4 * HOUR),
+            Removes(false),
+            Passes(10 * SECOND),
+            Removes(true),
+        ],
         // A clock that was wrong at the boot, and is set right between two passes.
         &[
             Boots,
