@@ -167,7 +167,12 @@ impl CompactionThread {
         let effort = Effort::default();
         let done = pass(&self.store, tp, self.broker, effort, TIMEOUT, &mut go_on)?;
         // A damaged segment stays, so it is not read again every few seconds.
-        if matches!(done.status, PassStatus::Done | PassStatus::NotDue) {
+        // What the high watermark or a sync held back is looked at again.
+        let is_settled = match done.status {
+            PassStatus::Done => done.cleaned_to >= page.tail.active || !done.damaged.is_empty(),
+            status => status == PassStatus::NotDue,
+        };
+        if is_settled {
             self.compacted.insert(tp.clone(), page.tail.active);
         }
         report(&done)
